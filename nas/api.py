@@ -1,0 +1,360 @@
+"""The Python API: start a search, open a run, go on with it, take networks home."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.data.baseline import linear_baseline
+from nas.data.dataset import Dataset
+from nas.data.folds import make_split
+from nas.data.inspect import inspect
+from nas.data.recognise import load_dataset
+from nas.errors import InputError, NothingEvaluatedError
+from nas.evaluation.train import Recipe
+from nas.indicator import Indicator, load_indicator
+from nas.loop import Listener, Plan, Search, check_plan, starting_values
+from nas.pareto import objectives_of
+from nas.run.candidate import Candidate, State
+from nas.run.directory import RunDirectory, find_run, new_run_directory, utc_now
+from nas.run.front import Front, front_of, reference_point_of
+from nas.run.provenance import machine, versions
+from nas.rung import Rung
+from nas.settings import (
+    DEFAULT_TIME_S,
+    ExecutorName,
+    Materials,
+    Settings,
+    Workers,
+    describe_space,
+    materials_of,
+)
+from nas.space import SearchSpace, fit_to_data, load_space
+
+if TYPE_CHECKING:
+    from nas.execution.deadline import Deadline
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What :func:`search` need not be told.
+
+    Attributes:
+        effort: folds and epochs that every candidate is trained for.
+        folds: how many there are; fold k is the same for all candidates.
+        holdout: share of the subjects that the search never touches.
+        image_size: side to which images are brought; None leaves it to the data.
+        workers: where candidates are evaluated.
+        recipe: how they are trained.
+        command: the command line, for the record.
+    """
+
+    effort: Rung = field(default_factory=lambda: Rung(1, 8))
+    folds: int = 5
+    holdout: float = 0.2
+    image_size: int | None = None
+    workers: Workers = field(default_factory=Workers)
+    recipe: Recipe = field(default_factory=Recipe)
+    command: str | None = None
+
+
+def search(  # noqa: PLR0913 - the interface that users rely on
+    *,
+    space: str | Path | SearchSpace = "emotionnet-nano",
+    indicator: str | Path | Indicator = "emotionnet-nano",
+    dataset: str | Path | Dataset = "synthetic",
+    objectives: Sequence[str] = ("accuracy", "params"),
+    budget: int | None = None,
+    time_s: float | None = None,
+    workers: int = 2,
+    executor: ExecutorName = "ray",
+    sampler: str = "evolution",
+    seed: int = 0,
+    out: str | Path | None = None,
+    options: SearchOptions | None = None,
+    listener: Listener | None = None,
+) -> Run:
+    """Searches from the space's prototype, and leaves a run on disk.
+
+    Args:
+        space: a preset's name, a YAML file, ``package.module:object``, or a search space.
+        indicator: a preset's name, a YAML file, or an indicator.
+        dataset: ``synthetic``, a path (CK+, CK+48, class folders, ``.npz``), or a data set.
+        objectives: one to four metrics.
+        budget: how many candidates are evaluated at most.
+        time_s: seconds after which nothing more is begun, and what runs is put back; 300 where neither this nor a
+            budget is given.
+        workers: candidates evaluated at once.
+        executor: ``ray`` or ``local``; local gives the same proposals for the same seed.
+        sampler: the strategy, see ``nas.synthesis.samplers``.
+        seed: of proposals, folds and training.
+        out: the run directory; ``results/<UTC time>-<space>`` by default.
+        options: what is seldom changed; ``workers`` and ``executor`` here win over those in it.
+        listener: follows the search.
+
+    Returns:
+        The run; ``run.front`` is its Pareto front.
+
+    Raises:
+        InputError: something given cannot be used; nothing was begun.
+        NothingEvaluatedError: every candidate failed.
+        KeyboardInterrupt: the user stopped it; all is written, ``open_run(out).resume()`` goes on.
+    """
+    deadline = _deadline(budget, time_s)
+    options = options or SearchOptions()
+    pool = replace(options.workers, executor=executor, workers=workers)
+    data = load_dataset(dataset, image_size=options.image_size)
+    loaded = load_space(space)
+    fitted = fit_to_data(loaded, data.input_shape, len(data.class_names))
+    split = make_split(data, folds=options.folds, holdout=options.holdout, seed=seed)
+    settings = Settings(
+        space=describe_space(space, loaded),
+        indicator=load_indicator(indicator),
+        objectives=tuple(objectives),
+        data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
+        data_fingerprint=data.fingerprint,
+        image_size=options.image_size,
+        folds=options.folds,
+        holdout=options.holdout,
+        split_hash=split.hash,
+        rung=options.effort,
+        sampler=sampler,
+        seed=seed,
+        workers=pool,
+        budget=budget,
+        time_s=time_s,
+        recipe=options.recipe,
+    )
+    materials = Materials(fitted, settings.indicator, data, split)
+    point = _check(settings, materials)
+    directory = new_run_directory(out, str(settings.space["name"]))
+    run = Run(directory)
+    with directory.locked():
+        run._begin(settings, materials, point, options.command)
+        run._drive(settings, materials, deadline, listener)
+    return run
+
+
+def open_run(path: str | Path) -> Run:
+    """The run at ``path``, or of that name under ``results/``.  Raises InputError when there is none."""
+    return Run(find_run(path))
+
+
+class Run:
+    """A search on disk.
+
+    Args:
+        directory: of an existing run.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.directory.path
+
+    @property
+    def settings(self) -> Settings:
+        """What decides the search, from run.yaml."""
+        return Settings.from_json(self.directory.settings().get("settings", {}))
+
+    @property
+    def caption(self) -> str:
+        """How the data must be named wherever a figure of this run is shown, and how it was measured."""
+        recorded = self.directory.settings()
+        return f"{recorded['data']['caption']}; {recorded['split']['protocol']}"
+
+    @property
+    def baseline(self) -> float | None:
+        """Accuracy of linear discriminant analysis on the pixels, over the folds that candidates are tested on."""
+        value = self.directory.settings().get("linear_baseline")
+        return None if value is None else float(value)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Every trial, in the order of proposal."""
+        from nas.run.study import RunStudy
+
+        return RunStudy.read(self.directory.journal)
+
+    @property
+    def front(self) -> Front:
+        """The Pareto front, from the journal."""
+        objectives = objectives_of(self.settings.objectives)
+        point = tuple(float(v) for v in self.directory.settings()["reference_point"])
+        return front_of(self.candidates, objectives, point)
+
+    def rebuild(self) -> Front:
+        """Restores all that is derived: front.json, front.csv, plots."""
+        front = self.front
+        self.directory.write_front(front)
+        self.plot()
+        return front
+
+    def plot(self, out: str | Path | None = None) -> list[Path]:
+        """Draws accuracy over parameters and over latency; returns the files."""
+        from nas.report.plots import write_plots
+
+        folder = self.directory.plots if out is None else Path(out)
+        return write_plots(self.front, self.candidates, self.settings.indicator, folder, caption=self.caption)
+
+    def resume(
+        self,
+        *,
+        budget: int | None = None,
+        time_s: float | None = None,
+        workers: int | None = None,
+        dataset: Dataset | None = None,
+        space: SearchSpace | None = None,
+        listener: Listener | None = None,
+    ) -> Run:
+        """Goes on: what is finished stays, what was in flight is evaluated again.
+
+        Args:
+            budget: candidates more than the run was to have.
+            time_s: seconds from now; the run's own limit where neither this nor a budget is given.
+            workers: candidates evaluated at once, where it should differ.
+            dataset, space: where the run was started with Python objects, the same objects again.
+            listener: follows the search.
+
+        Raises:
+            InputError: the data is not what it was, or the budget is used up.
+            EnvironmentStopError: another process drives this run.
+        """
+        with self.directory.locked():
+            settings = self._extended(budget, workers)
+            deadline = _deadline(settings.budget, time_s or (None if budget else settings.time_s))
+            materials = materials_of(settings, dataset, space)
+            recorded = self.directory.settings()
+            self.directory.write_settings({**recorded, "settings": settings.to_json()})
+            self.directory.append_event("resumed", budget=settings.budget, time_s=time_s)
+            self._drive(settings, materials, deadline, listener)
+        return self
+
+    def _extended(self, budget: int | None, workers: int | None) -> Settings:
+        settings = self.settings
+        if workers is not None:
+            settings = replace(settings, workers=replace(settings.workers, workers=workers))
+        charged = sum(c.charged for c in self.candidates) if self.directory.journal.exists() else 0
+        if budget is not None:
+            base = charged if settings.budget is None else settings.budget
+            settings = replace(settings, budget=base + budget)
+        if settings.budget is not None and charged >= settings.budget and not self._in_flight():
+            raise InputError(f"{self.path}: its budget of {settings.budget} candidates is used; add --budget +N")
+        return settings
+
+    def _in_flight(self) -> bool:
+        return any(c.state is State.RUNNING for c in self.candidates)
+
+    def explain(self, candidate_id: str | None = None) -> dict[str, Any]:
+        """Why a candidate is where it is, or with no id how many fell at which step and what that saved."""
+        from nas.report.explain import explain_candidate, summary
+
+        candidates = self.candidates
+        if candidate_id is None:
+            return summary(candidates, self.settings.indicator)
+        return explain_candidate(self.find(candidate_id), candidates[0])
+
+    def find(self, candidate_id: str) -> Candidate:
+        """The candidate of an id, an unambiguous beginning of one, or a trial number.
+
+        Raises:
+            InputError: none, or several.
+        """
+        unique = {c.id: c for c in reversed(self.candidates)}
+        if candidate_id in unique:
+            return unique[candidate_id]
+        found = [c for c in unique.values() if c.id.startswith(candidate_id) and len(candidate_id) >= 4]
+        if not found and candidate_id.isdigit():
+            found = [c for c in self.candidates if c.trial == int(candidate_id)]
+        if len(found) != 1:
+            what = "no candidate" if not found else f"{len(found)} candidates"
+            some = ", ".join(m.id for m in self.front.members[:5]) or "none"
+            raise InputError(f"{candidate_id}: {what} of this run begin with it; members of the front: {some}")
+        return found[0]
+
+    def _begin(self, settings: Settings, materials: Materials, point: tuple[float, ...], command: str | None) -> None:
+        self.directory.write_settings(
+            {
+                "created": utc_now(),
+                "command": command or "python: nas.search(...)",
+                "reference_point": list(point),
+                "data": {"caption": materials.dataset.caption, **inspect(materials.dataset)},
+                "split": materials.split.describe(),
+                "linear_baseline": linear_baseline(materials.dataset, materials.split, range(settings.rung.folds)),
+                "versions": versions(),
+                "machine": machine(),
+                "settings": settings.to_json(),
+            }
+        )
+        self.directory.append_event("started", command=command)
+
+    def _drive(self, settings: Settings, materials: Materials, deadline: Deadline, listener: Listener | None) -> None:
+        from nas.evaluation.bundle import Bundle
+        from nas.evaluation.job import Setup
+        from nas.execution.drive import drive
+        from nas.run.study import RunStudy
+        from nas.synthesis.samplers import make_sampler
+
+        point = tuple(float(v) for v in self.directory.settings()["reference_point"])
+        lag = 2 * settings.workers.workers - 1 if settings.workers.executor == "local" else None
+        objectives = objectives_of(settings.objectives)
+        space, indicator = materials.space, materials.indicator
+        plan = Plan(space, indicator, objectives, point, settings.rung, settings.seed, settings.budget, lag)
+        study = RunStudy(self.directory.journal, objectives, make_sampler(settings.sampler, space, settings.seed))
+        state = Search(plan, study, self.directory, listener)
+        threads = max(int(settings.workers.cpus), 1)
+        setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, settings.workers.gpus > 0)
+        bundle = Bundle.of(materials.dataset, materials.split)
+        try:
+            with tempfile.TemporaryDirectory(prefix="nas-data-") as folder:
+                path = Path(folder) / "bundle.npz"
+                bundle.save(path)
+                drive(state, setup, path, settings.workers, deadline, self.directory)
+        finally:
+            state.rewrite_front()
+            self.directory.append_event("stopped", reason=state.stop_reason, candidates=len(state.candidates))
+            if state.front.members:
+                self.plot()
+        if state.candidates and not any(c.state is State.TRAINED for c in state.candidates):
+            failures = [c.outcome.failure for c in state.candidates if c.outcome and c.outcome.failure]
+            if failures:
+                raise NothingEvaluatedError(
+                    f"no candidate could be evaluated; the last failure: {failures[-1]['reason']}"
+                )
+
+
+def _deadline(budget: int | None, time_s: float | None) -> Deadline:
+    from nas.execution.deadline import Deadline
+
+    if time_s is not None and not 0 < time_s < float("inf"):
+        raise InputError(f"time {time_s} s: give a positive number of seconds")
+    return Deadline(DEFAULT_TIME_S if budget is None and time_s is None else time_s)
+
+
+def _absolute(source: str | Path) -> str:
+    return str(source) if str(source) == "synthetic" else str(Path(source).resolve())
+
+
+def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
+    """Checks what can be checked before anything is written; the reference point of the front."""
+    from nas.synthesis.samplers import make_sampler
+
+    objectives = objectives_of(settings.objectives)
+    classes = len(materials.dataset.class_names)
+    point = reference_point_of(starting_values(materials.space), objectives, materials.indicator, classes)
+    plan = Plan(materials.space, materials.indicator, objectives, point, settings.rung, settings.seed, settings.budget)
+    check_plan(plan, settings.folds)
+    make_sampler(settings.sampler, materials.space, settings.seed)
+    return point
+
+
+def command_line() -> str:
+    """The command that this process was started with, by the program's name alone."""
+    return " ".join(["nas", *sys.argv[1:]])

@@ -1,0 +1,66 @@
+"""``nas spaces`` and ``nas constraints``: the presets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nas.cli.app import app, guarded
+from nas.presets import preset_names, resolve
+
+spaces = typer.Typer(invoke_without_command=True, help="List the search spaces that ship, or show one.")
+constraints = typer.Typer(invoke_without_command=True, help="List the indicator functions that ship, or show one.")
+app.add_typer(spaces, name="spaces")
+app.add_typer(constraints, name="constraints")
+Name = Annotated[str, typer.Argument(help="Preset or path.")]
+
+
+@spaces.callback()
+@guarded
+def list_spaces(context: typer.Context) -> None:
+    """List the search spaces that ship, or show one."""
+    if context.invoked_subcommand is None:
+        from nas.space import load_space
+
+        for name in preset_names("search_spaces"):
+            space = load_space(name)
+            cost = space.prototype.cost()
+            typer.echo(
+                f"{name}: prototype {cost.params:,} parameters, {cost.macs / 1e6:.1f}M MACs; "
+                f"{len(space.distributions())} searchable parameters"
+            )
+
+
+@spaces.command("show")
+@guarded
+def show_space(name: Name) -> None:
+    """Print a space's YAML, to copy and change."""
+    from nas.space import load_space
+
+    path = resolve("search_spaces", name)
+    load_space(path)
+    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+
+
+@constraints.callback()
+@guarded
+def list_constraints(context: typer.Context) -> None:
+    """List the indicator functions that ship, or show one."""
+    if context.invoked_subcommand is None:
+        from nas.indicator import load_indicator
+
+        for name in preset_names("constraints"):
+            bounds = "; ".join(str(c) for c in load_indicator(name).constraints) or "no bound"
+            typer.echo(f"{name}: {bounds}")
+
+
+@constraints.command("show")
+@guarded
+def show_constraints(name: Name) -> None:
+    """Print a constraints file, to copy and change."""
+    from nas.indicator import load_indicator
+
+    path = resolve("constraints", name)
+    load_indicator(path)
+    typer.echo(path.read_text(encoding="utf-8"), nl=False)

@@ -1,0 +1,102 @@
+"""``nas front``, ``explain``, ``plot`` and ``export``: what a run found, and taking it home."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.app import app, guarded
+
+RunArgument = Annotated[str, typer.Argument(help="Run directory, or its name under results/.")]
+
+
+@app.command()
+@guarded
+def front(
+    run: RunArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print front.json's contents.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a CSV table.")] = False,
+    rebuild: Annotated[bool, typer.Option(help="Restore all that is derived from the journal: front, plots.")] = False,
+) -> None:
+    """Show the Pareto front of a run.
+
+    [bold]Example[/bold]
+
+        nas front my-run --csv > front.csv
+    """
+    from rich.console import Console
+
+    from nas.api import open_run
+    from nas.cli.view import front_table
+
+    opened = open_run(run)
+    found = opened.rebuild() if rebuild else opened.front
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+    elif as_csv:
+        typer.echo(found.to_csv(), nl=False)
+    else:
+        console = Console(highlight=False)
+        console.print(found.headline(), style="bold red" if found.status == "nearest" else "bold")
+        if found.members:
+            console.print(front_table(found))
+        baseline = opened.baseline
+        if baseline is not None:
+            console.print(f"linear baseline (LDA on pixels, same fold): {baseline:.1%}", soft_wrap=True)
+        console.print(f"hypervolume {found.hypervolume:.6g}; measured on {opened.caption}", soft_wrap=True)
+
+
+@app.command()
+@guarded
+def explain(
+    run: RunArgument,
+    candidate: Annotated[str | None, typer.Argument(metavar="[ID]", help="Candidate; without it, a summary.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Tell why a candidate is where it is, or how many fell at which step and what that saved."""
+    from nas.api import open_run
+    from nas.report.explain import candidate_lines, summary_lines
+
+    told = open_run(run).explain(candidate)
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+    else:
+        typer.echo("\n".join(summary_lines(told) if candidate is None else candidate_lines(told)))
+
+
+@app.command()
+@guarded
+def plot(
+    run: RunArgument,
+    out: Annotated[Path | None, typer.Option(help="Folder [default: RUN/plots].")] = None,
+) -> None:
+    """Draw accuracy over parameters and over latency, as PNG and SVG."""
+    from nas.api import open_run
+
+    for path in open_run(run).plot(out):
+        typer.echo(path)
+
+
+@app.command()
+@guarded
+def export(
+    run: RunArgument,
+    pick: Annotated[str, typer.Option(help="ID, knee, smallest, most-accurate, or all (the whole front).")] = "knee",
+    formats: Annotated[
+        str, typer.Option("--format", help="keras, tflite, tflite-int8; several separated by commas.")
+    ] = "keras,tflite",
+    out: Annotated[Path | None, typer.Option(help="Folder [default: RUN/export].")] = None,
+) -> None:
+    """Write networks as files that run elsewhere, each with its measured card.
+
+    [bold]Example[/bold]
+
+        nas export my-run --pick smallest --format keras,tflite,tflite-int8 --out shipped
+    """
+    from nas.api import open_run
+
+    for path in open_run(run).export(pick, [f.strip() for f in formats.split(",")], out):
+        typer.echo(path)

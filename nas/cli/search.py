@@ -1,0 +1,183 @@
+"""``nas search`` and ``nas resume``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from nas.cli.app import app, guarded
+from nas.errors import EnvironmentStopError, InputError, NothingEvaluatedError
+
+if TYPE_CHECKING:
+    from nas.api import Run
+
+ExecutorName = Literal["ray", "local"]
+
+SEARCH_HELP = """Search networks from a prototype, and leave a Pareto front on disk.
+
+Without options: the EmotionNet Nano space, the paper's indicator, a synthetic face set under the CK+ protocol, two
+workers, five minutes.  Stop it with Ctrl-C whenever you like; `nas resume RUN` goes on where it was.
+
+[bold]Examples[/bold]
+
+    nas search
+    nas search --data ~/data/ckplus --time 2h --effort 1x20
+    nas search --data photos/ --constraints none --objectives accuracy,latency_ms
+    nas search --space my.yaml --constraints my-limits.yaml --budget 200 --workers 4
+"""
+
+
+@app.command(help=SEARCH_HELP)
+@guarded
+def search(
+    space: Annotated[
+        str, typer.Option(help="Preset, YAML file or package.module:object (see: nas spaces).")
+    ] = "emotionnet-nano",
+    constraints: Annotated[
+        str, typer.Option(help="Preset or YAML file: the indicator function (see: nas constraints).")
+    ] = "emotionnet-nano",
+    data: Annotated[
+        str,
+        typer.Option(help="'synthetic', or a path: CK+ as distributed, CK+48, one folder a class, or .npz (x, y)."),
+    ] = "synthetic",
+    objectives: Annotated[str, typer.Option(help="One to four metrics, separated by commas.")] = "accuracy,params",
+    budget: Annotated[int | None, typer.Option(help="Candidates to evaluate at most.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time limit: 90s, 5m, 2h (5m if no budget is given).")] = None,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="ray, or local (without Ray, reproducible proposals).")
+    ] = "ray",
+    workers: Annotated[int, typer.Option(help="Candidates evaluated at once.")] = 2,
+    cpus_per_worker: Annotated[float, typer.Option(help="Cores a worker.")] = 1.0,
+    gpus_per_worker: Annotated[float, typer.Option(help="GPUs a worker; fractions share one.")] = 0.0,
+    ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster, such as 'auto' or HOST:6379.")] = None,
+    sampler: Annotated[str, typer.Option(help="evolution, nsga2, nsga3, tpe, gp or random.")] = "evolution",
+    seed: Annotated[int, typer.Option(help="Of proposals, folds and training.")] = 0,
+    effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every candidate is trained for.")] = "1x8",
+    folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
+    holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
+    image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
+    flip: Annotated[bool, typer.Option(help="Mirror images in augmentation (not for digits or text).")] = True,
+    out: Annotated[Path | None, typer.Option(help="Run directory [default: results/<UTC time>-<space>].")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON at the end.")] = False,
+) -> None:
+    """Starts a search; see SEARCH_HELP."""
+    from nas import api
+    from nas.cli.view import View
+    from nas.evaluation.augment import Augmentation
+    from nas.evaluation.train import Recipe
+    from nas.run.directory import new_run_directory
+    from nas.rung import Rung
+    from nas.settings import DEFAULT_TIME_S, Workers
+
+    time_s = _seconds(time)
+    options = api.SearchOptions(
+        effort=Rung.parse(effort),
+        folds=folds,
+        holdout=holdout,
+        image_size=image_size,
+        workers=Workers(executor, workers, cpus_per_worker, gpus_per_worker, ray_address),
+        recipe=Recipe(augmentation=Augmentation(flip=flip)),
+        command=api.command_line(),
+    )
+    if budget is not None and budget < 1:
+        raise InputError(f"--budget {budget}: at least 1")
+    directory = new_run_directory(out, Path(space).stem)
+    limit = DEFAULT_TIME_S if budget is None and time_s is None else time_s
+    view = View(budget=budget, time_s=limit, quiet=as_json, path=directory.path)
+
+    def go() -> Run:
+        return api.search(
+            space=space,
+            indicator=constraints,
+            dataset=data,
+            objectives=[name.strip() for name in objectives.split(",")],
+            budget=budget,
+            time_s=time_s,
+            workers=workers,
+            executor=executor,
+            sampler=sampler,
+            seed=seed,
+            out=directory.path,
+            options=options,
+            listener=view,
+        )
+
+    try:
+        run = _watched(go, view, directory.path)
+    except InputError:
+        if not any(directory.path.iterdir()):
+            directory.path.rmdir()  # nothing was begun: leave nothing behind
+        raise
+    _conclude(run, view, as_json=as_json)
+
+
+@app.command()
+@guarded
+def resume(
+    run: Annotated[str, typer.Argument(help="Run directory, or its name under results/.")],
+    budget: Annotated[str | None, typer.Option(help="Candidates more, such as +20.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time limit from now: 90s, 5m, 2h.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Candidates evaluated at once, where it should differ.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON at the end.")] = False,
+) -> None:
+    """Go on with a search: what is finished stays, what was in flight is evaluated again.
+
+    [bold]Examples[/bold]
+
+        nas resume results/20260101T120000Z-emotionnet-nano --time 1h
+
+        nas resume my-run --budget +50 --workers 4
+    """
+    from nas import api
+    from nas.cli.view import View
+
+    opened = api.open_run(run)
+    more = None if budget is None else _more(budget)
+    time_s = _seconds(time)
+    limit = time_s or (None if more else opened.settings.time_s)
+    view = View(budget=None, time_s=limit, quiet=as_json, path=opened.path, past=len(opened.candidates))
+    done = _watched(
+        lambda: opened.resume(budget=more, time_s=time_s, workers=workers, listener=view), view, opened.path
+    )
+    _conclude(done, view, as_json=as_json)
+
+
+def _watched(go: Any, view: Any, path: Path) -> Run:
+    """Runs ``go`` under the live view; the ends that can be resumed say how."""
+    try:
+        with view:
+            result: Run = go()
+            return result
+    except KeyboardInterrupt as error:
+        typer.echo(f"interrupted; everything finished is kept. Go on with:  nas resume {path}", err=True)
+        raise typer.Exit(130) from error
+    except (EnvironmentStopError, NothingEvaluatedError) as error:
+        typer.echo(f"error: {error}\nwhen that is mended, go on with:  nas resume {path}", err=True)
+        raise typer.Exit(error.exit_code) from error
+
+
+def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(run.front.to_json(), indent=1))
+    else:
+        view.conclude(run)
+
+
+def _seconds(text: str | None) -> float | None:
+    from nas import units
+
+    if text is None:
+        return None
+    seconds = units.parse_quantity(text, units.SECONDS)
+    if not 0 < seconds < 1e9:
+        raise InputError(f"--time {text}: give a positive duration, such as 5m")
+    return seconds
+
+
+def _more(text: str) -> int:
+    if not text.removeprefix("+").isdigit() or int(text) < 1:
+        raise InputError(f"--budget {text}: write how many candidates more, such as +20")
+    return int(text)

@@ -1,0 +1,163 @@
+"""What a user sees of a running search: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from nas.indicator import Status
+from nas.run.candidate import Candidate, State
+from nas.units import format_count, format_duration
+
+if TYPE_CHECKING:
+    from nas.api import Run
+    from nas.run.front import Front
+
+_STYLES = {"met": "green", "undecided": "yellow", "violated": "red"}
+_SHOWN = 8
+
+
+class View:
+    """Follows a search.
+
+    Args:
+        budget, time_s: the limits, for what remains.
+        quiet: shows nothing on standard output (it is for JSON), plain lines go to standard error.
+        path: of the run.
+        past: candidates of earlier sessions, that are loaded but not news.
+    """
+
+    def __init__(self, *, budget: int | None, time_s: float | None, quiet: bool, path: Path, past: int = 0) -> None:
+        self._budget, self._time_s, self._path, self._past = budget, time_s, path, past
+        self._console = Console(stderr=quiet, highlight=False)
+        self._started = time.monotonic()
+        self._counts: Counter[str] = Counter()
+        self._recent: deque[str] = deque(maxlen=_SHOWN)
+        self._running: dict[int, Candidate] = {}
+        self._front: Front | None = None
+        self._live: Live | None = None
+        self._trained_at: list[float] = []
+
+    def __enter__(self) -> Self:
+        self._console.print(f"run: {self._path}")
+        if self._console.is_terminal:
+            self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True)
+            self._live.start()
+        else:
+            self._console.print("loading data, starting workers ...", soft_wrap=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def proposed(self, candidate: Candidate) -> None:
+        """A candidate goes to an evaluator."""
+        self._running[candidate.trial] = candidate
+
+    def finished(self, candidate: Candidate, front: Front) -> None:
+        """A candidate has its outcome."""
+        self._running.pop(candidate.trial, None)
+        self._counts[candidate.state.value] += 1
+        self._front = front
+        if candidate.state is State.TRAINED:
+            self._trained_at.append(time.monotonic())
+        line = candidate_line(candidate)
+        self._recent.append(line)
+        if self._live is None:
+            self._console.print(f"{format_duration(self._elapsed)}  {line}  {self._progress()}", soft_wrap=True)
+
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def _progress(self) -> str:
+        """Done, rate and what remains."""
+        done = sum(self._counts.values())
+        parts = [f"{done} candidates ({self._counts['trained']} trained)"]
+        if self._trained_at and self._elapsed > 1:
+            parts.append(f"{self._counts['trained'] * 3600 / self._elapsed:.0f} trained an hour")
+        if self._time_s is not None:
+            parts.append(f"{format_duration(max(self._time_s - self._elapsed, 0))} left")
+        elif self._budget is not None:
+            parts.append(f"{max(self._budget - done, 0)} of {self._budget} left")
+        if self._front is not None:
+            parts.append(f"front: {len(self._front.members)} {self._front.status}")
+        return "[" + ", ".join(parts) + "]"
+
+    def _render(self) -> Group:
+        head = Text(f"{format_duration(self._elapsed)}  {self._progress()}", style="bold")
+        lines = [head]
+        if not self._counts and not self._running:
+            lines.append(Text("loading data, starting workers ..."))
+        for line in self._recent:
+            lines.append(Text(line, style="dim"))
+        for candidate in list(self._running.values()):
+            change = "; ".join(candidate.edits) or ("the prototype" if candidate.trial == 0 else "")
+            lines.append(Text(f"#{candidate.trial} evaluating {format_count(candidate.cost.params)}: {change}"))
+        return Group(*lines, *([front_table(self._front)] if self._front and self._front.members else []))
+
+    def conclude(self, run: Run) -> None:
+        """The front, where everything is, and how to go on."""
+        front = run.front
+        self._console.print()
+        self._console.print(Text(front.headline(), style="bold red" if front.status == "nearest" else "bold"))
+        if front.members:
+            self._console.print(front_table(front))
+        prototype = run.candidates[0]
+        self._console.print(f"prototype: {candidate_line(prototype)}", soft_wrap=True)
+        baseline = run.baseline
+        if baseline is not None:
+            self._console.print(f"linear baseline (LDA on pixels, same fold): {baseline:.1%}", soft_wrap=True)
+        self._console.print(f"measured on {run.caption}", soft_wrap=True)
+        self._console.print(f"plots: {run.directory.plots}/accuracy_params.png", soft_wrap=True)
+        self._console.print(f"take one home:  nas export {run.path} --pick knee --format keras,tflite", soft_wrap=True)
+        self._console.print(f"go on:  nas resume {run.path} --time 30m", soft_wrap=True)
+
+
+def candidate_line(candidate: Candidate) -> str:
+    """One candidate on one line."""
+    head = f"#{candidate.trial} {candidate.id} {format_count(candidate.cost.params)}"
+    if candidate.state is State.FAILED and candidate.outcome is not None and candidate.outcome.failure is not None:
+        return f"{head} failed: {candidate.outcome.failure['reason'][:100]}"
+    broken = next((v for v in candidate.verdicts if v.status is Status.VIOLATED), None)
+    why = f": {broken.metric} {broken.value:.4g}, {broken.side} {broken.bound:g}" if broken else ""
+    accuracy, latency = candidate.measurement("accuracy"), candidate.value("latency_ms")
+    if accuracy is not None:
+        head += f" acc {accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
+    if latency is not None:
+        head += f" {latency:.2f} ms"
+    word = "rejected" if candidate.state is State.REJECTED else candidate.status.value
+    return f"{head} {word}{why}"
+
+
+def front_table(front: Front) -> Table:
+    """The members, best accuracy first."""
+    title = None if front.status != "nearest" else "nearest to the indicator, NOT meeting it"
+    table = Table(title=title, title_style="red", box=None, pad_edge=False, header_style="dim")
+    for name in ("id", "accuracy", "interval", "params", "MACs", "latency", "size", "verdict"):
+        table.add_column(name, justify="left" if name in ("id", "verdict") else "right", no_wrap=True)
+    for m in front.members:
+        accuracy, latency, size = m.measurement("accuracy"), m.value("latency_ms"), m.value("size_bytes")
+        table.add_row(
+            m.id,
+            "" if accuracy is None else f"{accuracy.value:.1%}",
+            "" if accuracy is None else f"{accuracy.low:.1%}-{accuracy.high:.1%}",
+            f"{m.cost.params:,}",
+            f"{m.cost.macs / 1e6:.1f}M",
+            "" if latency is None else f"{latency:.3f} ms",
+            "" if size is None else f"{size / 1000:.0f} kB",
+            Text(m.status.value, style=_STYLES[m.status.value]),
+        )
+    return table

@@ -1,0 +1,1 @@
+"""Data sets, subjects, folds, synthetic faces."""

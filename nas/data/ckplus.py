@@ -1,0 +1,154 @@
+"""CK+ as distributed: the last three frames of each labelled sequence, cropped to the face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.data.ckplus_files import CkPlusFiles, find_ckplus_files
+from nas.data.coverage import coverage_warnings
+from nas.data.dataset import Dataset
+from nas.data.facecrop import crop_face
+from nas.data.imagefile import BrokenImageError, read_pixels
+from nas.errors import InputError
+
+CLASS_NAMES = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+FRAMES_PER_SEQUENCE = 3
+DEFAULT_SIDE = 48
+LANDMARKS_PER_FACE = 68
+
+
+def load_ckplus(root: Path, image_size: int | None = None) -> Dataset:
+    """The labelled part of CK+ (Lucey et al. 2010), grey, sorted by sequence and frame.
+
+    The box around the 68 landmarks of a frame is cut out where there are landmarks, else the central square.
+
+    Raises:
+        InputError: no frame, no label, one class only, or more than half of the frames unreadable.
+    """
+    files = find_ckplus_files(root)
+    labels, warnings = _labels(root, files)
+    frames = [path for sequence in labels for path in files.frames[sequence][-FRAMES_PER_SEQUENCE:]]
+    side = DEFAULT_SIDE if image_size is None else int(image_size)
+    crops = _crops(frames, files.landmarks, side)
+    if 2 * len(crops.broken) > len(frames):
+        raise InputError(
+            f"{root}: {len(crops.broken)} of {len(frames)} labelled CK+ frames cannot be read "
+            f"(first: {crops.broken[0]}): unpack the archive again"
+        )
+    sequences = np.array([path.name[:8].upper() for path in crops.kept])
+    subjects = np.array([sequence[:4] for sequence in sequences])
+    numbers = np.array([labels[sequence] for sequence in sequences], np.int64)
+    return Dataset(
+        images=crops.images,
+        labels=numbers,
+        class_names=CLASS_NAMES,
+        subjects=subjects,
+        sequences=sequences,
+        kind="ck+",
+        caption=(
+            f"CK+ (last {FRAMES_PER_SEQUENCE} frames of {len(np.unique(sequences))} labelled sequences, "
+            f"{len(np.unique(subjects))} subjects)"
+        ),
+        warnings=warnings + crops.warnings() + coverage_warnings(numbers, CLASS_NAMES, subjects),
+    )
+
+
+def _labels(root: Path, files: CkPlusFiles) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Index into ``CLASS_NAMES`` of each usable sequence, sorted by sequence, and what to warn about."""
+    if not files.frames:
+        raise InputError(f"{root}: CK+ folders but no frame like S005_001_00000001.png: unpack its images there too")
+    if not files.labels:
+        raise InputError(
+            f"{root}: {len(files.frames)} CK+ sequences but no label like S005_001_00000011_emotion.txt: "
+            "put the folder Emotion beside the folder cohn-kanade-images and give the folder that holds both"
+        )
+    found = {sequence: _emotion(files.labels[sequence]) for sequence in sorted(files.labels)}
+    unreadable = [sequence for sequence, emotion in found.items() if emotion is None]
+    neutral = [sequence for sequence, emotion in found.items() if emotion == 0]
+    emotions = {sequence: emotion for sequence, emotion in found.items() if emotion}
+    frameless = [sequence for sequence in emotions if sequence not in files.frames]
+    usable = {sequence: emotion - 1 for sequence, emotion in emotions.items() if sequence in files.frames}
+    counted = (
+        (unreadable, "sequences left out: their label is no number in 0..7"),
+        (neutral, "neutral sequences (label 0) left out"),
+        (frameless, "labelled sequences left out: they have no frame"),
+    )
+    warnings = [f"{len(them)} {what} (first: {them[0]})" for them, what in counted if them]
+    if files.repeated:
+        warnings.append(f"{files.repeated} frames lie there more than once; the first in alphabetical order was taken")
+    present = sorted({CLASS_NAMES[emotion] for emotion in usable.values()})
+    if len(present) < 2:
+        raise InputError(
+            f"{root}: its {len(usable)} labelled CK+ sequences that have frames are of {len(present)} class"
+            f"{'' if len(present) == 1 else 'es'}; a classifier needs at least two: unpack all of CK+"
+        )
+    return usable, tuple(warnings)
+
+
+def _emotion(path: Path) -> int | None:
+    """The emotion, 0..7, that a label file such as ``   3.0000000e+00`` holds; None where it holds none."""
+    try:
+        emotion = int(float(path.read_text(encoding="ascii", errors="replace")))
+    except (OSError, ValueError, OverflowError):
+        return None
+    return emotion if 0 <= emotion <= len(CLASS_NAMES) else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Crops:
+    """Faces, uint8 of shape (n, side, side, 1), of the n files ``kept``."""
+
+    images: npt.NDArray[np.uint8]
+    kept: tuple[Path, ...]
+    broken: tuple[Path, ...]
+    without_landmarks: int
+
+    def warnings(self) -> tuple[str, ...]:
+        found = []
+        if self.broken:
+            found.append(f"{len(self.broken)} frames cannot be read and are left out (first: {self.broken[0]})")
+        if self.without_landmarks:
+            found.append(
+                f"{self.without_landmarks} of {len(self.kept)} frames have no usable landmarks: "
+                "their central square was taken"
+            )
+        return tuple(found)
+
+
+def _crops(frames: Sequence[Path], landmarks: Mapping[str, Path], side: int) -> _Crops:
+    faces: list[npt.NDArray[np.uint8]] = []
+    kept: list[Path] = []
+    broken: list[Path] = []
+    without = 0
+    for path in frames:
+        try:
+            grey = read_pixels(path, channels=1)[:, :, 0]
+        except BrokenImageError:
+            broken.append(path)
+            continue
+        points = _points(landmarks.get(path.stem.upper()), grey.shape)
+        without += points is None
+        faces.append(crop_face(grey, points, side))
+        kept.append(path)
+    images = np.array(faces, np.uint8).reshape(len(faces), side, side, 1)
+    return _Crops(images, tuple(kept), tuple(broken), without)
+
+
+def _points(path: Path | None, shape: tuple[int, ...]) -> npt.NDArray[np.float64] | None:
+    """The landmarks (x, y), shape (68, 2), that a file holds; None where it holds none that lie about the image."""
+    if path is None:
+        return None
+    try:
+        numbers = np.array(path.read_text(encoding="ascii", errors="replace").split(), np.float64)
+    except (OSError, ValueError):
+        return None
+    if numbers.size != 2 * LANDMARKS_PER_FACE or not np.isfinite(numbers).all():
+        return None
+    points = numbers.reshape(LANDMARKS_PER_FACE, 2)
+    reach = max(shape)
+    return points if -reach <= points.min() and points.max() <= 2 * reach else None

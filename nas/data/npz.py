@@ -1,0 +1,146 @@
+"""Data given as arrays in one .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.data.coverage import coverage_warnings
+from nas.data.dataset import Dataset
+from nas.errors import InputError
+
+_KNOWN = ("x", "y", "subject", "sequence", "classes")
+_MAX_UNNAMED_CLASSES = 1000
+# MemoryError: a header that claims a huge shape; RuntimeError: an archive encrypted or compressed in another way.
+_DAMAGED = (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+Array = npt.NDArray[Any]
+
+
+def load_npz(path: Path) -> Dataset:
+    """The data in an .npz file without pickled objects.
+
+    Read are ``x`` (uint8, n×height×width or n×height×width×channels, 1 or 3 channels), ``y`` (n integers from 0), and,
+    where they are there, ``subject`` and ``sequence`` (n ids each) and ``classes`` (names).
+
+    Raises:
+        InputError: not such a file, or an array of another type, rank, length or range.
+    """
+    arrays, ignored = _read(path)
+    for name in ("x", "y"):
+        if name not in arrays:
+            found = ", ".join((*arrays, *ignored)) or "none"
+            raise InputError(f"{path}: no array {name!r} (found: {found}); images are to be named x, labels y")
+    images = _images(path, arrays["x"])
+    class_names = _class_names(path, arrays.get("classes"))
+    labels = _labels(path, arrays["y"], len(images), class_names)
+    if class_names is None:
+        class_names = tuple(str(index) for index in range(int(labels.max()) + 1))
+    if len(np.unique(labels)) < 2:
+        raise InputError(f"{path}: all {len(labels)} labels are {labels[0]}: only one class, two are needed at least")
+    subjects = _ids(path, "subject", arrays.get("subject"), len(images))
+    sequences = _ids(path, "sequence", arrays.get("sequence"), len(images))
+    warnings = (f"arrays ignored: {', '.join(ignored)} (read are {', '.join(_KNOWN)})",) if ignored else ()
+    return Dataset(
+        images=images,
+        labels=labels,
+        class_names=class_names,
+        subjects=subjects,
+        sequences=sequences,
+        kind="npz",
+        caption=path.name,
+        warnings=warnings + coverage_warnings(labels, class_names, subjects, sequences),
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """The arrays that are known by name, and the names of the others."""
+    arrays = {}
+    try:
+        # Opened here, since NumPy leaves a damaged archive open.
+        with path.open("rb") as handle:
+            file = np.load(handle, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: a single array; save images and labels together: np.savez(path, x=…, y=…)")
+            ignored = tuple(name for name in file.files if name not in _KNOWN)
+            for name in file.files:
+                if name in _KNOWN:
+                    arrays[name] = _member(path, file, name)
+    except _DAMAGED as error:
+        raise InputError(f"{path}: not an .npz file that can be read ({_short(error)}): save it again") from error
+    return arrays, ignored
+
+
+def _member(path: Path, file: Any, name: str) -> Array:
+    try:
+        return np.asarray(file[name])
+    except _DAMAGED as error:
+        if "Object arrays" in str(error):
+            raise InputError(
+                f"{path}: array {name!r} holds Python objects, which are never unpickled: save it as numbers or strings"
+            ) from error
+        raise InputError(f"{path}: array {name!r} cannot be read ({_short(error)}): save it again") from error
+
+
+def _short(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return "pickled objects are not read" if "pickle" in text.lower() else text.splitlines()[0]
+
+
+def _images(path: Path, x: Array) -> npt.NDArray[np.uint8]:
+    """``x`` as uint8 of shape (n, height, width, channels)."""
+    if x.dtype != np.uint8:
+        raise InputError(f"{path}: x is {x.dtype}; it must be uint8 (0..255): scale and convert it")
+    if x.ndim == 3:
+        x = x[..., np.newaxis]
+    if x.ndim != 4 or x.shape[3] not in (1, 3) or 0 in x.shape:
+        raise InputError(
+            f"{path}: x has shape {x.shape}; expected (n, height, width) or (n, height, width, channels) with 1 or 3 "
+            "channels and at least one image: reshape it"
+        )
+    return np.ascontiguousarray(x)
+
+
+def _class_names(path: Path, classes: Array | None) -> tuple[str, ...] | None:
+    if classes is None:
+        return None
+    if classes.ndim != 1 or classes.dtype.kind not in "US":
+        raise InputError(f"{path}: classes is {classes.dtype} of shape {classes.shape}; expected a list of names")
+    names = tuple(str(name) for name in _text(classes))
+    if len(set(names)) < len(names) or "" in names:
+        raise InputError(f"{path}: classes {list(names)} has an empty or repeated name: give each class its own")
+    return names
+
+
+def _labels(path: Path, y: Array, count: int, class_names: tuple[str, ...] | None) -> npt.NDArray[np.int64]:
+    if y.dtype.kind not in "iu":
+        raise InputError(f"{path}: y is {y.dtype}; it must hold integers from 0: convert it")
+    if y.shape != (count,):
+        raise InputError(f"{path}: y has shape {y.shape} but x holds {count} images: expected shape ({count},)")
+    bound = _MAX_UNNAMED_CLASSES if class_names is None else len(class_names)
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= bound:
+        why = "without an array classes" if class_names is None else f"since classes names {bound}"
+        raise InputError(f"{path}: y ranges from {low} to {high}; it must lie in 0..{bound - 1} {why}: renumber it")
+    return y.astype(np.int64)
+
+
+def _ids(path: Path, name: str, ids: Array | None, count: int) -> npt.NDArray[np.str_] | None:
+    if ids is None:
+        return None
+    if ids.shape != (count,) or ids.dtype.kind not in "iuUS":
+        raise InputError(
+            f"{path}: {name} is {ids.dtype} of shape {ids.shape}; expected {count} integers or strings, one an image"
+        )
+    return _text(ids)
+
+
+def _text(values: Array) -> npt.NDArray[np.str_]:
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8", "replace")
+    return values.astype(np.str_)

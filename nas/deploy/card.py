@@ -1,0 +1,183 @@
+"""The card of an exported network: what it is, what was measured on what, and how to feed it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from nas.deploy.order import ExportOrder
+from nas.graph import Graph
+from nas.run.candidate import Candidate
+from nas.run.directory import utc_now
+from nas.run.judged import not_judged
+from nas.run.provenance import versions
+from nas.rung import Rung
+
+SCHEMA: Final = 1
+CAVEATS: Final = (
+    "The accuracy was measured on images by which the search chose among candidates: the best of many looks better "
+    "than it is. No certificate has been made.",
+    "Its interval comes from resampling people (or sequences, or images); the variance between training seeds is not "
+    "in it.",
+)
+
+
+def card_json(
+    candidate: Candidate, order: ExportOrder, graph: Graph, files: Mapping[str, Any], weights_sha256: str
+) -> dict[str, Any]:
+    """The card as plain data; what was not measured is absent.
+
+    Args:
+        candidate: which network.
+        order: the export that it belongs to.
+        graph: the candidate's.
+        files: by format: file, size_bytes, sha256, and what comparing it gave.
+        weights_sha256: of the weights that were exported.
+    """
+    outcome = candidate.outcome
+    measurements = {} if outcome is None else outcome.measurements
+    effort = None if outcome is None else outcome.effort
+    return {
+        "schema": SCHEMA,
+        "id": candidate.id,
+        "trial": candidate.trial,
+        "written": utc_now(),
+        "status": candidate.status.value,
+        "measured_on": order.caption,
+        "effort": effort,
+        "how_measured": how_measured(effort),
+        "caveats": list(CAVEATS),
+        "costs": asdict(candidate.cost),
+        "measurements": {name: m.to_json() for name, m in measurements.items()},
+        "verdicts": [v.to_json() for v in candidate.verdicts],
+        "not_judged": not_judged(candidate, order.indicator),
+        "prototype": _prototype(order.prototype),
+        "input": input_convention(graph),
+        "classes": list(order.class_names),
+        "files": dict(files),
+        "weights": {"fold": 0, "sha256": weights_sha256},
+        "lineage": {"parent": candidate.parent, "edits": list(candidate.edits), "seed": candidate.seed},
+        "architecture": json.loads(candidate.architecture),
+        "versions": versions(),
+    }
+
+
+def how_measured(effort: str | None) -> str | None:
+    """What ``1x8`` means for the figures on the card."""
+    if effort is None:
+        return None
+    rung = Rung.parse(effort)
+    epochs = f"{rung.epochs} epoch{'' if rung.epochs == 1 else 's'}"
+    if rung.folds == 1:
+        return f"trained for {epochs}; measured on the out-of-fold images of fold 0 with the exported weights"
+    return (
+        f"trained for {epochs} on each of {rung.folds} folds; measured on the out-of-fold images of folds 0 to "
+        f"{rung.folds - 1}, each by the weights of its own fold; the exported weights are those of fold 0"
+    )
+
+
+def input_convention(graph: Graph) -> dict[str, Any]:
+    """How an image becomes the network's input."""
+    height, width, channels = graph.input_shape
+    return {
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "colour": {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels"),
+        "layout": "batch, height, width, channels",
+        "dtype": "float32",
+        "range": [0.0, 1.0],
+        "how": "pixel values 0..255 divided by 255; nothing else is subtracted or scaled",
+    }
+
+
+def _prototype(prototype: Candidate) -> dict[str, Any]:
+    names = ("accuracy", "latency_ms", "size_bytes")
+    known = {name: value for name in names if (value := prototype.value(name)) is not None}
+    return {"id": prototype.id, "params": prototype.cost.params, "macs": prototype.cost.macs, **known}
+
+
+def card_markdown(card: Mapping[str, Any]) -> str:
+    """The card for people."""
+    lines = [
+        f"# Network {card['id']}",
+        "",
+        f"Trial {card['trial']} of its search. By the search's indicator: **{card['status']}**.",
+        "",
+        f"Measured on: **{card['measured_on']}**.",
+        *([f"Effort {card['effort']}: {card['how_measured']}."] if card["effort"] else []),
+        *_section("Files", _files(card["files"])),
+        *_section("Costs, counted from the graph", (f"- {name}: {value:,}" for name, value in card["costs"].items())),
+        *_section("Measured", _measured(card["measurements"])),
+        *_section("Verdicts", _verdicts(card)),
+        *_section("Input and output", _convention(card)),
+        *_section("Origin", _origin(card)),
+        *_section("What to keep in mind", (f"- {c}" for c in card["caveats"])),
+        *_section("Architecture", ["```json", json.dumps(card["architecture"]), "```"]),
+        *_section("Versions", [", ".join(f"{name} {v}" for name, v in card["versions"].items())]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, lines: Any) -> list[str]:
+    return ["", f"## {title}", "", *lines]
+
+
+def _files(files: Mapping[str, Any]) -> Iterator[str]:
+    yield "| file | what | bytes | compared with the trained network |"
+    yield "| --- | --- | ---: | --- |"
+    for f in files.values():
+        compared = f"largest difference of a probability {f['largest_difference']:.2g}"
+        if "accuracy" in f:
+            compared += (
+                f"; accuracy {f['accuracy']:.4f} (float {f['float_accuracy']:.4f}), same answer on "
+                f"{f['agreement_with_float']:.2%}"
+            )
+        compared += f"; {f['compared_images']} {f['compared_on']}"
+        yield f"| `{f['file']}` | {f['what']} | {f['size_bytes']:,} | {compared} |"
+
+
+def _measured(measurements: Mapping[str, Any]) -> Iterator[str]:
+    yield "| metric | value | interval | unit | n | how |"
+    yield "| --- | ---: | --- | --- | ---: | --- |"
+    for name, m in measurements.items():
+        exact = m["low"] == m["high"]
+        interval = "" if exact else f"{m['low']:.4g} .. {m['high']:.4g}"
+        value = f"{m['value']:,.0f}" if exact else f"{m['value']:.4g}"
+        yield f"| {name} | {value} | {interval} | {m['unit']} | {m['n']} | {m['provenance']} |"
+
+
+def _verdicts(card: Mapping[str, Any]) -> Iterator[str]:
+    for v in card["verdicts"]:
+        sign = "<=" if v["side"] == "max" else ">="
+        yield f"- {v['metric']} {sign} {v['bound']:.10g}: **{v['status']}** ({v['value']:.6g})"
+    for text in card["not_judged"]:
+        yield f"- {text}: not judged"
+    if not card["verdicts"] and not card["not_judged"]:
+        yield "- no constraint was set"
+
+
+def _convention(card: Mapping[str, Any]) -> Iterator[str]:
+    i = card["input"]
+    yield (
+        f"- input: {i['height']} x {i['width']}, {i['colour']}, layout ({i['layout']}), {i['dtype']} in "
+        f"[{i['range'][0]:g}, {i['range'][1]:g}]: {i['how']}"
+    )
+    for f in card["files"].values():
+        for side in ("input", "output"):
+            if side in f:
+                q = f[side]
+                yield f"- `{f['file']}` {side}: {q['dtype']}, real = (q - {q['zero_point']}) * {q['scale']:.10g}"
+    classes = ", ".join(f"{k} {name}" for k, name in enumerate(card["classes"]))
+    yield f"- output: one probability a class, in this order: {classes}"
+
+
+def _origin(card: Mapping[str, Any]) -> Iterator[str]:
+    origin, p = card["lineage"], card["prototype"]
+    yield f"- parent: {origin['parent'] or 'none'}"
+    yield from (f"- edit: {edit}" for edit in origin["edits"])
+    yield f"- seed {origin['seed']}; weights of fold {card['weights']['fold']}"
+    known = ", ".join(f"{k} {v:.6g}" for k, v in p.items() if k != "id")
+    yield f"- prototype {p['id']}: {known}"

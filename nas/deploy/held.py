@@ -1,0 +1,60 @@
+"""Images for calibrating and testing exported files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.errors import InputError
+
+CALIBRATION: Final = 200  # images; more of them change the ranges by next to nothing
+
+
+@dataclass(frozen=True, eq=False)
+class HeldImages:
+    """Images of one fold: those that the exported weights were trained on, and those that they have never seen.
+
+    Attributes:
+        calibration: uint8 (n, h, w, c), training images of the fold, for the ranges of int8 tensors.
+        test: uint8 (m, h, w, c), images out of the fold.
+        labels: int64 (m,), of the test images.
+    """
+
+    calibration: npt.NDArray[np.uint8]
+    test: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.calibration.shape[1:] != self.test.shape[1:] or len(self.test) != len(self.labels):
+            raise InputError(
+                f"calibration images {self.calibration.shape}, test images {self.test.shape} and {len(self.labels)} "
+                "labels do not belong together"
+            )
+        if not len(self.calibration) or not len(self.test):
+            raise InputError("no image to calibrate with, or none to test on: give both")
+
+    @classmethod
+    def of_fold(
+        cls,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int64],
+        fold: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    ) -> HeldImages:
+        """Takes up to :data:`CALIBRATION` evenly spaced training images, and all test images, of ``fold``.
+
+        Args:
+            images: uint8 (n, h, w, c), of the search subjects alone.
+            labels: int64 (n,).
+            fold: (train, test) indices into the images.
+        """
+        train, test = fold
+        chosen = train[np.unique(np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(np.int64))]
+        return cls(images[chosen], images[test], labels[test])
+
+
+def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """uint8 pixels as every network of ours takes them: float32 in [0, 1]."""
+    return images.astype(np.float32) / np.float32(255)

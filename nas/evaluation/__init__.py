@@ -1,0 +1,1 @@
+"""How to evaluate: train, test, measure, in a process of its own."""

@@ -1,0 +1,65 @@
+"""What an evaluator needs of the data: the search subjects' images and the folds, in one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.data.dataset import Dataset
+from nas.data.folds import Split
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Images of the search part alone; the subjects set aside are not in it.
+
+    Attributes:
+        images: uint8 (n, h, w, c).
+        labels: int64 (n,).
+        groups: int64 (n,), the images that are resampled together: subject, else sequence, else the image itself.
+        folds: (train, test) indices into the images.
+        classes: number of classes.
+        group_kind: ``subjects``, ``sequences`` or ``images``.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64]
+    folds: tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], ...]
+    classes: int
+    group_kind: str
+
+    @classmethod
+    def of(cls, dataset: Dataset, split: Split) -> Bundle:
+        """The search part of ``dataset``, with the folds' indices renumbered."""
+        chosen = np.sort(np.asarray(split.search_indices))
+        part = dataset.subset(chosen)
+        kind, ids = "images", np.arange(len(chosen)).astype(str)
+        if part.sequences is not None:
+            kind, ids = "sequences", part.sequences
+        if part.subjects is not None:
+            kind, ids = "subjects", part.subjects
+        groups = np.unique(ids, return_inverse=True)[1].astype(np.int64)
+        folds = tuple((np.searchsorted(chosen, f.train), np.searchsorted(chosen, f.test)) for f in split.folds)
+        return cls(part.images, part.labels, groups, folds, len(dataset.class_names), kind)
+
+    def save(self, path: Path) -> None:
+        """Writes an uncompressed ``.npz`` without pickle."""
+        arrays: dict[str, Any] = {
+            f"{part}_{k}": ids for k, fold in enumerate(self.folds) for part, ids in zip("ab", fold, strict=True)
+        }
+        numbers = np.array([self.classes, len(self.folds)])
+        kind = np.array(self.group_kind)
+        np.savez(path, images=self.images, labels=self.labels, groups=self.groups, numbers=numbers, kind=kind, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Bundle:
+        """Reads what :meth:`save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            classes, folds = (int(v) for v in file["numbers"])
+            pairs = tuple((file[f"a_{k}"], file[f"b_{k}"]) for k in range(folds))
+            return cls(file["images"], file["labels"], file["groups"], pairs, classes, str(file["kind"]))

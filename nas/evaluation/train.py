@@ -1,0 +1,144 @@
+"""Training one network on one fold: the whole epoch is one TensorFlow function."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.errors import NasError
+from nas.evaluation.augment import Augmentation, augment
+from nas.graph import Graph
+from nas.networks.build import build_model, get_weights, set_weights
+
+# (first epoch of 200, factor): Lee, Wang, Wong 2021, the schedule of the Keras ResNet example.
+PAPER_EPOCHS: Final = 200
+PAPER_SCHEDULE: Final = ((81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 0.5e-3))
+_PREDICT_BATCH: Final = 128
+
+
+class TrainingDivergedError(NasError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every candidate of a run is trained."""
+
+    batch: int = 32
+    learning_rate: float = 1e-3
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
+    """The paper's step schedule with its 200 epochs scaled to ``epochs``; ``epoch`` counts from 0."""
+    paper_epoch = (epoch + 0.5) * PAPER_EPOCHS / epochs
+    factor = 1.0
+    for first, value in PAPER_SCHEDULE:
+        if paper_epoch >= first:
+            factor = value
+    return recipe.learning_rate * factor
+
+
+class Trainer:
+    """Builds a network once and trains it on one fold after another, each from the same initial weights.
+
+    Seconds spent are left in ``seconds``: ``build``, ``trace`` (first call of the epoch function less one ordinary
+    epoch), ``train``, ``predict``.
+    """
+
+    def __init__(self, graph: Graph, recipe: Recipe, seed: int) -> None:
+        import tensorflow as tf
+        import tf_keras
+
+        start = time.perf_counter()
+        self._recipe = recipe
+        self._seed = seed
+        self.model = build_model(graph, tf_keras, seed=seed)
+        self._initial = get_weights(self.model)
+        self._logits = tf_keras.Model(self.model.input, self.model.layers[-2].output)
+        self._optimizer = tf_keras.optimizers.legacy.Adam(recipe.learning_rate)
+        with tf.name_scope("adam"):
+            self._optimizer._create_all_weights(self.model.trainable_variables)
+        self._fresh_optimizer = [np.zeros_like(v.numpy()) for v in self._optimizer.variables()]
+        self._epoch = self._epoch_function(graph.input_shape)
+        self._predict = tf.function(
+            lambda x: self.model(tf.cast(x, tf.float32) / 255.0, training=False),
+            input_signature=[tf.TensorSpec((None, *graph.input_shape), tf.uint8)],
+        )
+        self.seconds = {"build": time.perf_counter() - start, "trace": 0.0, "train": 0.0, "predict": 0.0}
+
+    def _epoch_function(self, input_shape: tuple[int, int, int]) -> Any:
+        import tensorflow as tf
+
+        recipe, model, optimizer = self._recipe, self._logits, self._optimizer
+        variables = self.model.trainable_variables
+
+        @tf.function(  # type: ignore[untyped-decorator]
+            input_signature=[
+                tf.TensorSpec((None, *input_shape), tf.uint8),
+                tf.TensorSpec((None,), tf.int64),
+                tf.TensorSpec((None, None), tf.int32),
+                tf.TensorSpec((), tf.int32),
+            ]
+        )
+        def epoch(images: Any, labels: Any, order: Any, seed: Any) -> Any:
+            total = 0.0
+            steps = tf.shape(order)[0]
+            for step in tf.range(steps):
+                chosen = order[step]
+                x = tf.cast(tf.gather(images, chosen), tf.float32) / 255.0
+                x = augment(x, tf.stack([seed, step]), recipe.augmentation)
+                x = tf.ensure_shape(x, (None, *input_shape))
+                with tf.GradientTape() as tape:
+                    logits = model(x, training=True)
+                    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, chosen), logits)
+                    loss = tf.reduce_mean(losses)
+                optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+                total += loss
+            return total / tf.cast(steps, tf.float32)
+
+        return epoch
+
+    def fit(self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], epochs: int, fold: int) -> float:
+        """Trains from the initial weights for ``epochs`` epochs; returns the last epoch's mean loss.
+
+        Raises:
+            TrainingDivergedError: a loss that is not finite.
+        """
+        import tensorflow as tf
+
+        set_weights(self.model, self._initial)
+        for variable, value in zip(self._optimizer.variables(), self._fresh_optimizer, strict=True):
+            variable.assign(value)
+        x, y = tf.constant(images), tf.constant(labels)
+        batch = min(self._recipe.batch, len(labels))
+        loss, durations = float("nan"), []
+        for epoch in range(epochs):
+            start = time.perf_counter()
+            rng = np.random.default_rng([self._seed, fold, epoch])
+            order = rng.permutation(len(labels))[: len(labels) // batch * batch].reshape(-1, batch).astype(np.int32)
+            self._optimizer.learning_rate = learning_rate(self._recipe, epoch, epochs)
+            loss = float(self._epoch(x, y, order, int(rng.integers(2**31 - 1))))
+            durations.append(time.perf_counter() - start)
+            if not np.isfinite(loss):
+                raise TrainingDivergedError(f"the loss became {loss} in epoch {epoch + 1} of {epochs}")
+        self._account(durations)
+        return loss
+
+    def _account(self, durations: list[float]) -> None:
+        if self.seconds["trace"] == 0.0 and len(durations) > 1:
+            usual = float(np.median(durations[1:]))
+            self.seconds["trace"] = max(durations[0] - usual, 0.0)
+            durations = [usual, *durations[1:]]
+        self.seconds["train"] += sum(durations)
+
+    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Probabilities (n, classes) of uint8 images (n, h, w, c)."""
+        start = time.perf_counter()
+        parts = [self._predict(images[i : i + _PREDICT_BATCH]).numpy() for i in range(0, len(images), _PREDICT_BATCH)]
+        self.seconds["predict"] += time.perf_counter() - start
+        return np.concatenate(parts)

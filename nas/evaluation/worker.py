@@ -1,0 +1,104 @@
+"""The evaluator process: ``python -m nas.evaluation.worker READ_FD WRITE_FD``.
+
+It holds TensorFlow, takes one message (setup), then evaluates job after job.  Messages are JSON in length-prefixed
+frames; files go through the scratch folder.  When the other end of the pipe closes, for whatever reason, it exits at
+once: no evaluator outlives its owner.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError
+from nas.evaluation.cores import CoreLease
+
+
+def main() -> None:
+    """Serves until the pipe closes."""
+    began = time.perf_counter()
+    reader = Connection(int(sys.argv[1]), writable=False)
+    writer = Connection(int(sys.argv[2]), readable=False)
+    inbox: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_receive, args=(reader, inbox), daemon=True).start()
+    setup = inbox.get()
+    lease = CoreLease(setup["setup"]["threads"])
+    lease.pin()
+    evaluation = _prepare(setup, lease)
+    start_seconds = time.perf_counter() - began
+    _send(writer, {"type": "ready", "cores": lease.cores, "seconds": start_seconds})
+    while True:
+        message = inbox.get()
+        reply = _serve(evaluation, message["job"], Path(setup["scratch"]), writer)
+        reply["start_seconds"], start_seconds = start_seconds, 0.0
+        _send(writer, reply)
+
+
+def _receive(reader: Connection, inbox: queue.Queue[dict[str, Any]]) -> None:
+    while True:
+        try:
+            inbox.put(json.loads(reader.recv_bytes()))
+        except (EOFError, OSError):
+            os._exit(0)
+
+
+def _send(writer: Connection, message: dict[str, Any]) -> None:
+    try:
+        writer.send_bytes(json.dumps(message, allow_nan=False).encode())
+    except (BrokenPipeError, OSError):
+        os._exit(0)
+
+
+def _prepare(message: dict[str, Any], lease: CoreLease) -> Any:
+    """Loads TensorFlow and the data."""
+    from nas.evaluation.bundle import Bundle
+    from nas.evaluation.job import Setup
+
+    setup = Setup.from_json(message["setup"])
+    if not setup.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(setup.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    from nas.evaluation.evaluate import Evaluation
+
+    return Evaluation(Bundle.load(Path(message["bundle"])), setup, lease.exclusive)
+
+
+def _serve(evaluation: Any, job_json: dict[str, Any], scratch: Path, writer: Connection) -> dict[str, Any]:
+    """One candidate; whatever it raises becomes its recorded failure."""
+    import tensorflow as tf
+    import tf_keras
+
+    from nas.evaluation.job import Job
+
+    try:
+        job = Job.from_json(job_json)
+        outcome, files = evaluation.run(job, lambda text: _send(writer, {"type": "progress", "text": text}))
+        names = []
+        for name, content in files.items():
+            (scratch / name).write_bytes(content)
+            names.append(name)
+        return {"type": "done", "outcome": outcome.to_json(), "files": names}
+    except (Exception, tf.errors.OpError) as error:  # noqa: BLE001 - the worker boundary: recorded, and the search goes on
+        traceback.print_exc()
+        kind = type(error).__name__
+        reason = str(error).strip().split("\n")[0][:500] if isinstance(error, NasError) else f"{kind}: {error}"[:500]
+        return {"type": "failed", "failure": {"kind": kind, "reason": reason}}
+    finally:
+        tf_keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    main()

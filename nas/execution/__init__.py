@@ -1,0 +1,1 @@
+"""Where, and by whom, a search is driven."""

@@ -1,0 +1,1 @@
+"""Families of architectures: one file each, expanding to the operator graph."""

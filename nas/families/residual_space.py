@@ -1,0 +1,280 @@
+"""The residual family's search space: bounds on every width, depth and link, read from YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import Field, model_validator
+
+from nas.architecture import Architecture
+from nas.errors import InputError
+from nas.families.residual import Link, ResidualArchitecture, Stage
+from nas.families.residual_edits import ResidualEdit, block_edits, link_edits, stride_edits, width_edits
+from nas.yamlfile import StrictModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    from optuna.distributions import BaseDistribution
+
+_SAMPLED_LINKS: Final = 4
+
+Width = Annotated[int, Field(ge=1, le=4096)]
+Depth = Annotated[int, Field(ge=1, le=32)]
+
+
+class Range(StrictModel):
+    """Allowed widths low, low+step, ..., high, and the prototype's."""
+
+    prototype: Width
+    low: Width
+    high: Width
+    step: Width = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> Range:
+        if self.high < self.low or (self.high - self.low) % self.step:
+            raise ValueError(f"high {self.high} must be low {self.low} plus a multiple of step {self.step}")
+        if not self.contains(self.prototype):
+            raise ValueError(
+                f"prototype {self.prototype} is not among {self.low}, {self.low + self.step} .. {self.high}"
+            )
+        return self
+
+    def contains(self, value: int) -> bool:
+        """Whether ``value`` is one of the allowed widths."""
+        return self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+    def snap(self, value: float) -> int:
+        """The allowed width nearest to ``value``."""
+        steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
+        return self.low + steps * self.step
+
+
+class DepthRange(StrictModel):
+    """Allowed numbers of blocks."""
+
+    prototype: Depth
+    low: Depth
+    high: Depth
+
+    @model_validator(mode="after")
+    def _check(self) -> DepthRange:
+        if not self.low <= self.prototype <= self.high:
+            raise ValueError(f"prototype {self.prototype} must lie in {self.low}..{self.high}")
+        return self
+
+
+class StrideChoice(StrictModel):
+    """Allowed strides of the stem."""
+
+    prototype: Literal[1, 2]
+    choices: Annotated[list[Literal[1, 2]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> StrideChoice:
+        if self.prototype not in self.choices or len(set(self.choices)) != len(self.choices):
+            raise ValueError(f"prototype {self.prototype} must be among the choices {self.choices}, each named once")
+        return self
+
+
+class StemSpec(StrictModel):
+    """Bounds of the first convolution."""
+
+    width: Range
+    stride: StrideChoice
+
+
+class StageSpec(StrictModel):
+    """Bounds of one stage; ``inner`` holds for every block of it."""
+
+    width: Range
+    inner: Range
+    blocks: DepthRange
+
+
+class ResidualSpaceSpec(StrictModel):
+    """The YAML file of a residual search space."""
+
+    family: Literal["residual"]
+    input: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=3, max_length=3)]
+    classes: Annotated[int, Field(ge=2, le=10_000)]
+    normalisation: Literal["batch", "none"] = "batch"
+    bias: bool = False
+    stem: StemSpec
+    stages: Annotated[list[StageSpec], Field(min_length=1, max_length=8)]
+    links: bool = True
+
+
+@dataclass(frozen=True)
+class ResidualSpace:
+    """Bounds around a residual prototype; see :class:`nas.space.SearchSpace` for what every method promises.
+
+    Parameters, counted from 1 as in the operators' names: ``stem_width``, ``stem_stride``, ``s1_width``, ``s1_blocks``,
+    ``s1b1_inner`` ..., and one boolean a possible link, ``s1b1_s3b2``.
+    """
+
+    spec: ResidualSpaceSpec
+
+    @cached_property
+    def prototype(self) -> ResidualArchitecture:
+        """The architecture that the file's ``prototype`` values describe; it has no links."""
+        spec = self.spec
+        height, width, channels = spec.input
+        return ResidualArchitecture(
+            input_shape=(height, width, channels),
+            classes=spec.classes,
+            stem_width=spec.stem.width.prototype,
+            stem_stride=spec.stem.stride.prototype,
+            stages=tuple(Stage(s.width.prototype, (s.inner.prototype,) * s.blocks.prototype) for s in spec.stages),
+            norm=spec.normalisation,
+            bias=spec.bias,
+        )
+
+    def adapted(self, input_shape: tuple[int, int, int], classes: int) -> ResidualSpace:
+        """The same bounds for images of ``input_shape`` and ``classes`` classes."""
+        return ResidualSpace(self.spec.model_copy(update={"input": list(input_shape), "classes": classes}))
+
+    @cached_property
+    def _links(self) -> dict[str, Link]:
+        """Every link that any architecture of the space may have, by parameter name."""
+        if not self.spec.links:
+            return {}
+        blocks = [(s, b) for s, stage in enumerate(self.spec.stages) for b in range(stage.blocks.high)]
+        return {f"s{p[0] + 1}b{p[1] + 1}_s{q[0] + 1}b{q[1] + 1}": Link(*p, *q) for p, q in combinations(blocks, 2)}
+
+    @cached_property
+    def _distributions(self) -> dict[str, BaseDistribution]:
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
+        spec = self.spec
+        out: dict[str, BaseDistribution] = {
+            "stem_width": _integers(spec.stem.width),
+            "stem_stride": CategoricalDistribution(tuple(spec.stem.stride.choices)),
+        }
+        for s, stage in enumerate(spec.stages, 1):
+            out[f"s{s}_width"] = _integers(stage.width)
+            out[f"s{s}_blocks"] = IntDistribution(stage.blocks.low, stage.blocks.high)
+            for b in range(1, stage.blocks.high + 1):
+                out[f"s{s}b{b}_inner"] = _integers(stage.inner)
+        on_or_off = CategoricalDistribution((False, True))
+        return out | dict.fromkeys(self._links, on_or_off)
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """One distribution a parameter; the same set for every architecture of the space."""
+        return dict(self._distributions)
+
+    def to_params(self, architecture: Architecture) -> dict[str, Any]:
+        """Parameters of ``architecture``; those of absent blocks take the prototype's width, their links are off."""
+        a = self._member(architecture)
+        out: dict[str, Any] = {"stem_width": a.stem_width, "stem_stride": a.stem_stride}
+        for s, (stage, bounds) in enumerate(zip(a.stages, self.spec.stages, strict=True), 1):
+            out[f"s{s}_width"] = stage.width
+            out[f"s{s}_blocks"] = len(stage.inner)
+            for b in range(bounds.blocks.high):
+                out[f"s{s}b{b + 1}_inner"] = stage.inner[b] if b < len(stage.inner) else bounds.inner.prototype
+        active = set(a.links)
+        return out | {name: link in active for name, link in self._links.items()}
+
+    def from_params(self, params: Mapping[str, Any]) -> ResidualArchitecture:
+        """The architecture of ``params``; widths and links of blocks beyond a stage's depth are ignored."""
+        try:
+            stages = tuple(
+                Stage(
+                    int(params[f"s{s}_width"]),
+                    tuple(int(params[f"s{s}b{b}_inner"]) for b in range(1, int(params[f"s{s}_blocks"]) + 1)),
+                )
+                for s in range(1, len(self.spec.stages) + 1)
+            )
+            links = tuple(link for name, link in self._links.items() if params[name] and _joins(link, stages))
+            a = replace(
+                self.prototype,
+                stem_width=int(params["stem_width"]),
+                stem_stride=int(params["stem_stride"]),
+                stages=stages,
+                links=tuple(sorted(links)),
+            )
+        except KeyError as error:
+            raise InputError(f"parameter {error} is missing; a point of this space names every one") from error
+        return self._member(a)
+
+    def edits(self, architecture: Architecture) -> tuple[ResidualEdit, ...]:
+        """All legal mutations, in a fixed order."""
+        a = self._member(architecture)
+        return tuple(self._edits(a))
+
+    def _edits(self, a: ResidualArchitecture) -> Iterator[ResidualEdit]:
+        spec = self.spec
+        yield from width_edits("stem", a.stem_width, spec.stem.width.snap)
+        yield from stride_edits(a, spec.stem.stride.choices)
+        for s, (stage, bounds) in enumerate(zip(a.stages, spec.stages, strict=True)):
+            yield from width_edits(f"s{s + 1}", stage.width, bounds.width.snap)
+            for b, inner in enumerate(stage.inner):
+                yield from width_edits(f"s{s + 1}b{b + 1}", inner, bounds.inner.snap)
+            yield from block_edits(s, stage, bounds.blocks.low, bounds.blocks.high)
+        if spec.links:
+            yield from link_edits(a)
+
+    def sample(self, rng: np.random.Generator) -> ResidualArchitecture:
+        """Widths and depths uniform within bounds, up to four random links."""
+        stages = []
+        for bounds in self.spec.stages:
+            depth = int(rng.integers(bounds.blocks.low, bounds.blocks.high + 1))
+            stages.append(Stage(_draw(bounds.width, rng), tuple(_draw(bounds.inner, rng) for _ in range(depth))))
+        possible = [link for link in self._links.values() if _joins(link, tuple(stages))]
+        count = min(int(rng.integers(0, _SAMPLED_LINKS + 1)), len(possible))
+        chosen = rng.permutation(len(possible))[:count]
+        return replace(
+            self.prototype,
+            stem_width=_draw(self.spec.stem.width, rng),
+            stem_stride=int(rng.choice(self.spec.stem.stride.choices)),
+            stages=tuple(stages),
+            links=tuple(sorted(possible[i] for i in chosen)),
+        )
+
+    def _member(self, architecture: Architecture) -> ResidualArchitecture:
+        """``architecture`` when it lies in this space, else an InputError that names what does not."""
+        a, p, spec = architecture, self.prototype, self.spec
+        if not isinstance(a, ResidualArchitecture):
+            raise InputError(f"a {type(a).__name__} is no member of a residual space")
+        if (a.input_shape, a.classes, a.norm, a.bias) != (p.input_shape, p.classes, p.norm, p.bias):
+            raise InputError("input shape, classes, normalisation or bias differ from the space's")
+        if len(a.stages) != len(spec.stages):
+            raise InputError(f"{len(a.stages)} stages; the space has {len(spec.stages)}")
+        _require(spec.stem.width, a.stem_width, "stem width")
+        if a.stem_stride not in spec.stem.stride.choices:
+            raise InputError(f"stem stride {a.stem_stride} is not among {spec.stem.stride.choices}")
+        for s, (stage, bounds) in enumerate(zip(a.stages, spec.stages, strict=True), 1):
+            _require(bounds.width, stage.width, f"stage {s} width")
+            if not bounds.blocks.low <= len(stage.inner) <= bounds.blocks.high:
+                raise InputError(
+                    f"stage {s}: {len(stage.inner)} blocks, not in {bounds.blocks.low}..{bounds.blocks.high}"
+                )
+            for inner in stage.inner:
+                _require(bounds.inner, inner, f"stage {s} inner width")
+        if a.links and not spec.links:
+            raise InputError("the space allows no links")
+        return a
+
+
+def _integers(bounds: Range) -> BaseDistribution:
+    from optuna.distributions import IntDistribution
+
+    return IntDistribution(bounds.low, bounds.high, step=bounds.step)
+
+
+def _require(bounds: Range, value: int, what: str) -> None:
+    if not bounds.contains(value):
+        raise InputError(f"{what} {value} is not among {bounds.low}, {bounds.low + bounds.step} .. {bounds.high}")
+
+
+def _draw(bounds: Range, rng: np.random.Generator) -> int:
+    return bounds.low + bounds.step * int(rng.integers(0, (bounds.high - bounds.low) // bounds.step + 1))
+
+
+def _joins(link: Link, stages: tuple[Stage, ...]) -> bool:
+    """Whether both ends of ``link`` exist in ``stages``."""
+    return all(block < len(stages[stage].inner) for stage, block in (link.source, link.target))

@@ -1,0 +1,223 @@
+"""The operator graph that an architecture expands to.
+
+A :class:`Graph` is an immutable list of operators in execution order.  Cost, Keras build, conversion and everything
+later (inheritance, probes, compression) read only this graph and know nothing of the family it came from.
+
+Operators follow what quantization-aware training accepts: convolution -> batch normalisation -> ReLU, adds of exactly
+two inputs, no batch normalisation after a concatenation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from nas.errors import DecodeError, InputError
+
+KINDS: Final = frozenset(
+    {"input", "conv", "depthwise", "bn", "relu", "add", "concat", "pool", "global_pool", "dense", "softmax"}
+)
+_INPUTS_OF: Final = {"input": 0, "add": 2}
+_KEEPS_CHANNELS: Final = frozenset({"bn", "relu", "pool", "global_pool", "softmax", "depthwise"})
+
+
+class Op(NamedTuple):
+    """One operator.
+
+    A named tuple, not a dataclass: a search expands hundreds of thousands of graphs, and this is three times cheaper.
+
+    Attributes:
+        name: unique in its graph; also the Keras layer's name.
+        kind: one of :data:`KINDS`.
+        inputs: indices of earlier operators.
+        shape: (height, width, channels) of the output; (1, 1, channels) after global pooling.
+        kernel: side of the window (conv, depthwise, pool).
+        stride: step of the window; padding is always SAME, so the output side is ceil(side / stride).
+        bias: whether conv, depthwise or dense adds a bias.
+        zero: whether the operator's contribution is zero at birth (gamma of bn, kernel of conv).
+        mode: ``max`` or ``avg`` (pool).
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[int, ...]
+    shape: tuple[int, int, int]
+    kernel: int = 1
+    stride: int = 1
+    bias: bool = False
+    zero: bool = False
+    mode: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators in execution order: the first is the input, the last the output."""
+
+    ops: tuple[Op, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the image that goes in."""
+        return self.ops[0].shape
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs."""
+        return self.ops[-1].shape[2]
+
+    def to_json(self) -> list[list[Any]]:
+        """A list of operators as plain lists, for :meth:`from_json`."""
+        return [[list(field) if isinstance(field, tuple) else field for field in op] for op in self.ops]
+
+    @classmethod
+    def from_json(cls, data: Sequence[Sequence[Any]]) -> Graph:
+        """Reads what :meth:`to_json` wrote.
+
+        Raises:
+            DecodeError: when the operators do not form a legal graph.
+        """
+        try:
+            ops = tuple(Op._make(tuple(f) if isinstance(f, list) else f for f in row) for row in data)
+            check_graph(ops)
+        except (TypeError, ValueError, IndexError, AttributeError, InputError) as error:
+            raise DecodeError(f"not an operator graph: {error}") from error
+        return cls(ops)
+
+    def channel_groups(self) -> dict[str, tuple[str, ...]]:
+        """Operators whose output channels are tied: {name of the first producer: names of all producers}.
+
+        An add ties its two inputs, so that narrowing one means narrowing all of the group.  Batch normalisation, ReLU,
+        pooling and depthwise convolution pass channels through; a concatenation joins groups side by side and belongs
+        to none.
+        """
+        parent = list(range(len(self.ops)))
+
+        def root(i: int) -> int:
+            while parent[i] != i:
+                i = parent[i]
+            return i
+
+        for i, op in enumerate(self.ops):
+            if op.kind in _KEEPS_CHANNELS:
+                parent[i] = root(op.inputs[0])
+            elif op.kind == "add":
+                first, second = sorted((root(op.inputs[0]), root(op.inputs[1])))
+                parent[second] = parent[i] = first
+        groups: dict[int, list[str]] = {}
+        for i, op in enumerate(self.ops):
+            if op.kind in ("conv", "dense"):
+                groups.setdefault(root(i), []).append(op.name)
+        return {self.ops[first].name: tuple(names) for first, names in groups.items()}
+
+
+class GraphBuilder:
+    """Appends operators and works out their output shapes.  Every method returns the new operator's index."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._ops: list[Op] = [Op("input", "input", (), shape)]
+
+    @property
+    def input(self) -> int:
+        """Index of the image."""
+        return 0
+
+    def shape(self, x: int) -> tuple[int, int, int]:
+        """(height, width, channels) of operator ``x``."""
+        return self._ops[x].shape
+
+    def _append(self, op: Op) -> int:
+        self._ops.append(op)
+        return len(self._ops) - 1
+
+    def conv(
+        self, x: int, name: str, channels: int, *, kernel: int, stride: int = 1, bias: bool, zero: bool = False
+    ) -> int:
+        """A convolution.  Stride with a 1x1 kernel is refused: subsample first (a TensorFlow crash, see README)."""
+        if kernel == 1 and stride != 1:
+            raise InputError(f"{name}: a strided 1x1 convolution; write it as pool(kernel=1, stride) + 1x1 convolution")
+        h, w, _ = self._ops[x].shape
+        shape = (-(-h // stride), -(-w // stride), channels)
+        return self._append(Op(name, "conv", (x,), shape, kernel, stride, bias, zero))
+
+    def depthwise(self, x: int, name: str, *, kernel: int, stride: int = 1, bias: bool) -> int:
+        """A depthwise convolution with one filter a channel."""
+        h, w, c = self._ops[x].shape
+        return self._append(
+            Op(name, "depthwise", (x,), (-(-h // stride), -(-w // stride), c), kernel, stride, bias, False)
+        )
+
+    def bn(self, x: int, name: str, *, zero: bool = False) -> int:
+        """Batch normalisation of a convolution's output."""
+        return self._append(Op(name, "bn", (x,), self._ops[x].shape, 1, 1, False, zero))
+
+    def relu(self, x: int, name: str) -> int:
+        """max(x, 0)."""
+        return self._append(Op(name, "relu", (x,), self._ops[x].shape))
+
+    def add(self, x: int, y: int, name: str) -> int:
+        """Sum of two operators of the same shape."""
+        if self._ops[x].shape != self._ops[y].shape:
+            raise InputError(f"{name}: adds {self._ops[x].shape} to {self._ops[y].shape}; shapes must be equal")
+        return self._append(Op(name, "add", (x, y), self._ops[x].shape))
+
+    def concat(self, xs: Sequence[int], name: str) -> int:
+        """Channels side by side; heights and widths must be equal."""
+        h, w, _ = self._ops[xs[0]].shape
+        if any(self._ops[x].shape[:2] != (h, w) for x in xs):
+            raise InputError(f"{name}: concatenates different heights or widths; pool the larger ones first")
+        return self._append(Op(name, "concat", tuple(xs), (h, w, sum(self._ops[x].shape[2] for x in xs))))
+
+    def pool(self, x: int, name: str, *, kernel: int, stride: int, mode: str) -> int:
+        """Max or average pooling; ``kernel=1`` with max is plain subsampling."""
+        h, w, c = self._ops[x].shape
+        shape = (-(-h // stride), -(-w // stride), c)
+        return self._append(Op(name, "pool", (x,), shape, kernel, stride, False, False, mode))
+
+    def classifier(self, x: int, classes: int) -> Graph:
+        """Global average pooling, a dense layer with bias, softmax; returns the finished graph."""
+        pooled = self._append(Op("pool", "global_pool", (x,), (1, 1, self._ops[x].shape[2])))
+        logits = self._append(Op("logits", "dense", (pooled,), (1, 1, classes), 1, 1, True))
+        self._append(Op("softmax", "softmax", (logits,), (1, 1, classes)))
+        return Graph(tuple(self._ops))
+
+
+def check_graph(ops: Sequence[Op]) -> None:
+    """Raises InputError when ``ops`` is not a legal graph (order, kinds, arity, shapes, names)."""
+    if not ops or ops[0].kind != "input" or ops[-1].kind != "softmax":
+        raise InputError("a graph starts with an input and ends with a softmax")
+    if len({op.name for op in ops}) != len(ops):
+        raise InputError("two operators share a name")
+    for i, op in enumerate(ops):
+        if op.kind not in KINDS:
+            raise InputError(f"{op.name}: unknown operator {op.kind!r}; known: {', '.join(sorted(KINDS))}")
+        if any(not 0 <= j < i for j in op.inputs):
+            raise InputError(f"{op.name}: reads an operator that does not come before it")
+        arity = _INPUTS_OF.get(op.kind, 1)
+        if (op.kind == "concat" and len(op.inputs) < 2) or (op.kind != "concat" and len(op.inputs) != arity):
+            raise InputError(f"{op.name}: {op.kind} with {len(op.inputs)} inputs")
+        if min(op.shape) < 1 or op.stride < 1 or op.kernel < 1:
+            raise InputError(f"{op.name}: shape {op.shape}, kernel {op.kernel}, stride {op.stride} must be positive")
+        if i:
+            _check_shape(op, [ops[j] for j in op.inputs])
+
+
+def _check_shape(op: Op, inputs: Sequence[Op]) -> None:
+    h, w, c = inputs[0].shape
+    if op.kind in ("global_pool", "dense"):
+        expected: tuple[int, int] = (1, 1)
+    else:
+        expected = (-(-h // op.stride), -(-w // op.stride))
+    if op.shape[:2] != expected or any(x.shape[:2] != (h, w) for x in inputs):
+        raise InputError(f"{op.name}: output {op.shape} does not follow from input {inputs[0].shape}")
+    channels = {"concat": sum(x.shape[2] for x in inputs)}.get(op.kind, c)
+    if op.kind not in ("conv", "dense") and (op.shape[2] != channels):
+        raise InputError(f"{op.name}: {op.kind} cannot turn {channels} channels into {op.shape[2]}")
+    if op.kind == "add" and inputs[1].shape != inputs[0].shape:
+        raise InputError(f"{op.name}: adds {inputs[0].shape} to {inputs[1].shape}")
+    if op.kind == "bn" and inputs[0].kind not in ("conv", "depthwise"):
+        raise InputError(f"{op.name}: batch normalisation must follow a convolution directly")
+    if op.kind == "conv" and op.kernel == 1 and op.stride != 1:
+        raise InputError(f"{op.name}: strided 1x1 convolution; subsample first")
+    if op.kind == "pool" and op.mode not in ("max", "avg"):
+        raise InputError(f"{op.name}: pooling mode {op.mode!r}; use max or avg")

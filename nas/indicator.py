@@ -1,0 +1,263 @@
+"""The indicator function 1_r: the constraints that a network must meet, cheapest first."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from nas import units
+from nas.errors import InputError
+from nas.measurement import Measurement
+from nas.presets import resolve
+from nas.yamlfile import StrictModel, parse_yaml
+
+
+class Step(enum.IntEnum):
+    """When a metric becomes known; later steps cost more."""
+
+    COST = 0  # from the graph, microseconds
+    EXPORT = 1  # from the exported file, about a second
+    LATENCY = 2  # measured, about a second more
+    TRAINING = 3
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A name that constraints and objectives may use.
+
+    Attributes:
+        step: when it becomes known.
+        direction: ``minimize`` or ``maximize`` when it is an objective.
+        unit: of its values.
+        units: what a bound may be written in.
+    """
+
+    name: str
+    step: Step
+    direction: Literal["minimize", "maximize"]
+    unit: str
+    units: Mapping[str, float]
+
+
+METRICS: Final[Mapping[str, Metric]] = {
+    m.name: m
+    for m in (
+        Metric("params", Step.COST, "minimize", "parameters", units.COUNT),
+        Metric("macs", Step.COST, "minimize", "MACs", units.COUNT),
+        Metric("weight_bytes", Step.COST, "minimize", "bytes", units.BYTES),
+        Metric("peak_activation_bytes", Step.COST, "minimize", "bytes", units.BYTES),
+        Metric("size_bytes", Step.EXPORT, "minimize", "bytes", units.BYTES),
+        Metric("latency_ms", Step.LATENCY, "minimize", "ms", units.MILLISECONDS),
+        Metric("accuracy", Step.TRAINING, "maximize", "share", units.SHARE),
+        Metric("balanced_accuracy", Step.TRAINING, "maximize", "share", units.SHARE),
+        Metric("macro_f1", Step.TRAINING, "maximize", "share", units.SHARE),
+    )
+}
+LATENCY_RATIO: Final = "latency_ratio"  # measured beside latency_ms: the quotient to the prototype's
+
+
+class Status(enum.StrEnum):
+    """What a constraint says of a candidate."""
+
+    MET = "met"
+    VIOLATED = "violated"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One bound on one metric.
+
+    Attributes:
+        metric: a name of :data:`METRICS`.
+        limit: the bound, in the metric's base unit; a quotient where ``ratio`` is set.
+        upper: whether ``limit`` is a maximum (else a minimum).
+        ratio: whether the bound is relative to the prototype's value.
+        confidence: one-sided confidence of a ``met`` or ``violated``, for metrics with an interval.
+    """
+
+    metric: str
+    limit: float
+    upper: bool
+    ratio: bool = False
+    confidence: float = 0.95
+
+    @property
+    def measured(self) -> str:
+        """Name of the measurement that decides it."""
+        return LATENCY_RATIO if self.ratio else self.metric
+
+    @property
+    def step(self) -> Step:
+        """When it can be decided."""
+        return METRICS[self.metric].step
+
+    def judge(self, measurement: Measurement, seconds: float) -> Verdict:
+        """Compares a measurement with the bound; undecided while the bound lies inside its interval."""
+        m, bound = measurement, self.limit
+        if (m.high <= bound) if self.upper else (m.low >= bound):
+            status = Status.MET
+        elif (m.low > bound) if self.upper else (m.high < bound):
+            status = Status.VIOLATED
+        else:
+            status = Status.UNDECIDED
+        return Verdict(self.measured, m.value, bound, "max" if self.upper else "min", status, seconds)
+
+    def __str__(self) -> str:
+        sign = "<=" if self.upper else ">="
+        return f"{self.metric} {sign} {self.limit:g}" + (" of the prototype's" if self.ratio else "")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One constraint's word on one candidate.
+
+    Attributes:
+        metric: the measurement that decided, such as ``params`` or ``latency_ratio``.
+        value, bound, side: what was found, what is allowed, and whether that is a ``max`` or a ``min``.
+        status: met, violated or undecided.
+        seconds: what it cost to know, in this candidate's evaluation.
+    """
+
+    metric: str
+    value: float
+    bound: float
+    side: str
+    status: Status
+    seconds: float
+
+    @property
+    def violation(self) -> float:
+        """How far the value is beyond the bound, relative to the bound; at most 0 when it is not.
+
+        The value counts, not its interval: this ranks candidates, and is told to Optuna as the constraint's value.
+        """
+        excess = self.value - self.bound if self.side == "max" else self.bound - self.value
+        return excess / abs(self.bound) if self.bound else excess
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self) | {"status": self.status.value}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
+        """Reads what :meth:`to_json` wrote."""
+        return replace(cls(**data), status=Status(data["status"]))
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """Constraints in the order in which they are evaluated: cheapest first."""
+
+    constraints: tuple[Constraint, ...] = ()
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.constraints, key=lambda c: (c.step, list(METRICS).index(c.metric), c.upper)))
+        object.__setattr__(self, "constraints", ordered)
+
+    def at(self, *steps: Step) -> tuple[Constraint, ...]:
+        """The constraints that are decided at ``steps``."""
+        return tuple(c for c in self.constraints if c.step in steps)
+
+    def confidence(self) -> float:
+        """The confidence of the trained metrics' intervals (the largest asked for; 0.95 when none asks)."""
+        return max((c.confidence for c in self.at(Step.TRAINING)), default=0.95)
+
+    def judge(
+        self, measurements: Mapping[str, Measurement], steps: Iterable[Step], seconds: float
+    ) -> tuple[Verdict, ...]:
+        """Verdicts of the constraints of ``steps``, in order, up to and including the first violated one."""
+        verdicts: list[Verdict] = []
+        for constraint in self.at(*steps):
+            if constraint.measured in measurements:
+                verdicts.append(constraint.judge(measurements[constraint.measured], seconds))
+                if verdicts[-1].status is Status.VIOLATED:
+                    break
+        return tuple(verdicts)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain data, in order."""
+        return [asdict(c) for c in self.constraints]
+
+    @classmethod
+    def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Indicator:
+        """Reads what :meth:`to_json` wrote."""
+        return cls(tuple(Constraint(**c) for c in data))
+
+
+def overall(verdicts: Iterable[Verdict]) -> Status:
+    """Violated if any is, else undecided if any is, else met."""
+    statuses = {v.status for v in verdicts}
+    return next((s for s in (Status.VIOLATED, Status.UNDECIDED) if s in statuses), Status.MET)
+
+
+class ConstraintSpec(StrictModel):
+    """One entry of a constraints file."""
+
+    metric: str
+    max: str | int | float | None = None
+    min: str | int | float | None = None
+    max_ratio_to_prototype: Annotated[float, Field(gt=0)] | None = None
+    device: Literal["this-machine"] = "this-machine"
+    threads: Literal[1] = 1
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in METRICS:
+            raise ValueError(f"unknown metric; use one of {', '.join(METRICS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> ConstraintSpec:
+        given = [b for b in ("max", "min", "max_ratio_to_prototype") if getattr(self, b) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of max, min, max_ratio_to_prototype (got {', '.join(given) or 'none'})")
+        if self.max_ratio_to_prototype is not None and self.metric != "latency_ms":
+            raise ValueError("max_ratio_to_prototype goes with latency_ms only")
+        if self.max_ratio_to_prototype is None:
+            self.limit()
+        return self
+
+    def limit(self) -> float:
+        """The bound in the metric's base unit.  Raises ValueError when it is out of the metric's range."""
+        metric = METRICS[self.metric]
+        text = self.max if self.max is not None else self.min
+        try:
+            value = parse = units.parse_quantity(text if text is not None else "", metric.units)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        top = 1.0 if metric.unit == "share" else float("inf")
+        if not 0 <= parse <= top:
+            raise ValueError(f"bound {text} must lie in 0..{top:g}")
+        return value
+
+    def constraint(self) -> Constraint:
+        """What this entry says."""
+        if self.max_ratio_to_prototype is not None:
+            return Constraint(self.metric, self.max_ratio_to_prototype, True, ratio=True, confidence=self.confidence)
+        return Constraint(self.metric, self.limit(), self.max is not None, confidence=self.confidence)
+
+
+class IndicatorSpec(StrictModel):
+    """A constraints file."""
+
+    constraints: list[ConstraintSpec]
+
+
+def load_indicator(source: str | Path | Indicator) -> Indicator:
+    """An indicator from a preset's name, a YAML file, or one that is taken as it is.
+
+    Raises:
+        InputError: nothing of that name, or a faulty file (with line, field and bound).
+    """
+    if isinstance(source, Indicator):
+        return source
+    spec = parse_yaml(resolve("constraints", source), IndicatorSpec)
+    return Indicator(tuple(c.constraint() for c in spec.constraints))

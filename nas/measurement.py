@@ -1,0 +1,51 @@
+"""A value that was measured, and how sure one can be of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nas.errors import DecodeError
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A value with unit, interval and provenance.  What was not measured has no Measurement.
+
+    Attributes:
+        value: the estimate.
+        low, high: ends of its interval; equal to ``value`` where it is exact.
+        unit: such as ``ms``, ``share`` or ``bytes``.
+        n: how many images, runs or blocks it rests on; 1 where it is exact.
+        provenance: how it came about, in a few words.
+    """
+
+    value: float
+    low: float
+    high: float
+    unit: str
+    n: int
+    provenance: str
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(v) for v in (self.value, self.low, self.high)) or not self.low <= self.high:
+            raise ValueError(f"not a measurement: {self.value} in [{self.low}, {self.high}]")
+
+    @classmethod
+    def exact(cls, value: float, unit: str, provenance: str) -> Measurement:
+        """A value without uncertainty."""
+        return cls(value, value, value, unit, 1, provenance)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measurement:
+        """Reads what :meth:`to_json` wrote.  Raises DecodeError on anything else."""
+        try:
+            return cls(**data)
+        except (TypeError, ValueError) as error:
+            raise DecodeError(f"not a measurement: {error}") from error

@@ -1,0 +1,1 @@
+"""From the operator graph to Keras models and TFLite files."""

@@ -1,0 +1,99 @@
+"""Explanations as lines for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from nas.indicator import LATENCY_RATIO, METRICS
+from nas.report.explain import bound_text
+from nas.units import format_duration
+
+_WIDTH: Final = 110
+
+
+def candidate_lines(explanation: Mapping[str, Any]) -> list[str]:
+    """What :func:`nas.report.explain.explain_candidate` found, as plain lines without colour."""
+    e = explanation
+    lines = [f"candidate {e['id']}  trial {e['trial']}  {e['state']}" + (f", {e['status']}" if e["status"] else "")]
+    lines += textwrap.wrap(e["why"], _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    lines.append(f"  parent: {e['parent'] or 'none'}" + (f"  effort: {e['effort']}" if e["effort"] else ""))
+    lines += [f"  edit: {edit}" for edit in e["edits"]]
+    lines += ["", "costs (counted from the graph)", *_values(e["costs"])]
+    if e["measurements"]:
+        lines += ["", "measured", *_values(e["measurements"])]
+    if e["verdicts"] or e["not_judged"]:
+        lines += ["", "constraints, in the order of evaluation", *_verdicts(e)]
+    if e["not_measured"]:
+        lines += ["", "never measured", *(f"  {m['metric']}: {m['reason']}" for m in e["not_measured"])]
+    lines += ["", f"time: {_time(e['seconds_total'])}"]
+    lines += [f"  {phase}: {seconds:.2f} s" for phase, seconds in _longest(e["seconds"] or {})]
+    if e["failure"] and e["failure"].get("log"):
+        lines += ["", "end of the log", *(f"  {line}" for line in e["failure"]["log"].splitlines()[-20:])]
+    return lines
+
+
+def summary_lines(found: Mapping[str, Any]) -> list[str]:
+    """What :func:`nas.report.explain.summary` found, as plain lines without colour."""
+    s = found
+    lines = [
+        f"{s['candidates']} candidates: {s['trained']} trained, {s['rejected']} rejected, {s['failed']} failed, "
+        f"{s['repeats']} repeats, {s['running']} running"
+    ]
+    if s["trained_by_status"]:
+        lines.append("trained: " + ", ".join(f"{n} {status}" for status, n in s["trained_by_status"].items()))
+    for c in s["constraints"]:
+        lines.append(
+            f"  {c['constraint']} ({c['step']}): {c['rejected']} rejected before training in "
+            f"{c['rejected_seconds']:.1f} s, {c['refuted_after_training']} refuted after training"
+        )
+    lines += [f"  failed, {kind}: {n}" for kind, n in s["failed_by_kind"].items()]
+    phases = ", ".join(f"{phase} {format_duration(seconds)}" for phase, seconds in _longest(s["seconds_by_phase"]))
+    lines.append(f"time of the evaluators: {phases or 'none recorded'}")
+    usual, saved = s["median_trained_seconds"], s["seconds_saved"]
+    if saved is None:
+        lines.append("saved by rejecting early: unknown, no candidate has been trained")
+    else:
+        lines.append(
+            f"saved by rejecting early: about {_signed(saved)} (a trained candidate takes {usual:.1f} s, the median)"
+        )
+    return lines
+
+
+def _values(values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, v in values.items():
+        interval = "" if v.get("low") == v.get("high") else f" [{v['low']:.4g}, {v['high']:.4g}]"
+        ratio = "" if v["ratio"] is None or name == LATENCY_RATIO else f"  ({v['ratio']:.3g} of the prototype's)"
+        yield f"  {name}: {_number(v['value'])}{interval}{_unit(name)}{ratio}"
+
+
+def _verdicts(e: Mapping[str, Any]) -> Iterator[str]:
+    for v in e["verdicts"]:
+        exact = v["low"] is None or v["low"] == v["high"]
+        interval = "" if exact else f" [{v['low']:.4g}, {v['high']:.4g}]"
+        cost = "free" if v["seconds"] == 0 else f"known after {v['seconds']:.2f} s"
+        yield f"  {bound_text(v)}: {v['status']}, {_number(v['value'])}{interval} ({cost})"
+    for text in e["not_judged"] or ():
+        yield f"  {text}: not judged"
+
+
+def _unit(name: str) -> str:
+    unit = METRICS[name].unit if name in METRICS else ""
+    return f" {unit}" if unit in ("bytes", "ms") else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def _longest(seconds: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(((p, s) for p, s in seconds.items() if s > 0), key=lambda item: -item[1])
+
+
+def _time(seconds: float | None) -> str:
+    return "none recorded" if seconds is None else f"{seconds:.2f} s"
+
+
+def _signed(seconds: float) -> str:
+    return format_duration(seconds) if seconds >= 0 else f"minus {format_duration(-seconds)}"

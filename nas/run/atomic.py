@@ -1,0 +1,47 @@
+"""The one way in which files of a run are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nas.errors import EnvironmentStopError
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Replaces ``path`` by ``content`` at once: a reader, or a crash, sees the old file or the new one.
+
+    Raises:
+        EnvironmentStopError: the disk is full or the folder cannot be written; the old file is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise EnvironmentStopError(
+            f"{path}: cannot be written ({error.strerror}); make room or check permissions"
+        ) from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replaces ``path`` by ``data`` as indented JSON; not-a-number is refused."""
+    write_atomic(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

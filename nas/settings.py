@@ -1,0 +1,165 @@
+"""What decides a search, as it is written to run.yaml and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from nas.data.dataset import Dataset
+from nas.data.folds import Split, make_split
+from nas.data.recognise import load_dataset
+from nas.errors import DecodeError, InputError
+from nas.evaluation.job import recipe_from_json
+from nas.evaluation.train import Recipe
+from nas.indicator import Indicator, load_indicator
+from nas.rung import Rung
+from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
+from nas.yamlfile import StrictModel
+
+ExecutorName = Literal["ray", "local"]
+DEFAULT_TIME_S: Final = 300.0
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where candidates are evaluated.
+
+    Attributes:
+        executor: ``ray`` (Ray Tune) or ``local`` (processes of this machine, the same proposals for the same seed).
+        workers: candidates evaluated at once.
+        cpus: cores, and TensorFlow threads, a worker.
+        gpus: GPUs a worker; fractions share one.
+        ray_address: of a running cluster; None starts Ray on this machine for the search.
+    """
+
+    executor: ExecutorName = "ray"
+    workers: int = 2
+    cpus: float = 1.0
+    gpus: float = 0.0
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.executor not in ("ray", "local"):
+            raise InputError(f"executor {self.executor!r}; use ray or local")
+        if not 1 <= self.workers <= 10_000:
+            raise InputError(f"workers {self.workers}; use 1 to 10000")
+        if not (0 < self.cpus <= 1024 and 0 <= self.gpus <= 64):
+            raise InputError(f"{self.cpus} CPUs and {self.gpus} GPUs a worker; use 0 < CPUs <= 1024, 0 <= GPUs <= 64")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a search needs, besides the data and the space themselves."""
+
+    space: Mapping[str, Any]
+    indicator: Indicator
+    objectives: tuple[str, ...]
+    data_source: str | None
+    data_fingerprint: str
+    image_size: int | None
+    folds: int
+    holdout: float
+    split_hash: str
+    rung: Rung
+    sampler: str
+    seed: int
+    workers: Workers
+    budget: int | None
+    time_s: float | None
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for :meth:`from_json`."""
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return data | {
+            "space": dict(self.space),
+            "indicator": self.indicator.to_json(),
+            "objectives": list(self.objectives),
+            "rung": str(self.rung),
+            "workers": asdict(self.workers),
+            "recipe": asdict(self.recipe),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+        """Reads what :meth:`to_json` wrote.  Raises DecodeError for anything else."""
+        try:
+            return cls(
+                **{name: data[name] for name in cls.__dataclass_fields__}
+                | {
+                    "indicator": Indicator.from_json(data["indicator"]),
+                    "objectives": tuple(data["objectives"]),
+                    "rung": Rung.parse(data["rung"]),
+                    "workers": Workers(**data["workers"]),
+                    "recipe": recipe_from_json(data["recipe"]),
+                }
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+            raise DecodeError(f"run.yaml: the settings of the search cannot be read ({error!r})") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Materials:
+    """What settings stand for: loaded, adapted to each other, and checked."""
+
+    space: SearchSpace
+    indicator: Indicator
+    dataset: Dataset
+    split: Split
+
+
+def describe_space(source: str | Path | SearchSpace, space: SearchSpace) -> dict[str, Any]:
+    """What run.yaml says of the space: its name, and the whole of it where it came from YAML."""
+    spec = getattr(space, "spec", None)
+    described = spec.model_dump() if isinstance(spec, StrictModel) else None
+    reference = str(source) if isinstance(source, str | Path) else None
+    name = Path(reference).stem if reference and described else (reference or type(space).__name__)
+    return {"name": name, "source": reference, "spec": described}
+
+
+def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
+    """The space that :func:`describe_space` described.
+
+    Raises:
+        InputError: it was given as a Python object without an importable name.
+        DecodeError: the description is damaged.
+    """
+    spec = description.get("spec")
+    if spec is None:
+        source = description.get("source")
+        if not isinstance(source, str):
+            raise InputError("this run's space was given as a Python object: pass it again, run.resume(space=...)")
+        return load_space(source)
+    try:
+        return space_of(FAMILIES[spec["family"]].model_validate(spec))
+    except (KeyError, TypeError, ValidationError) as error:
+        raise DecodeError(f"run.yaml: the search space cannot be read ({error!r:.300})") from error
+
+
+def materials_of(settings: Settings, dataset: Dataset | None = None, space: SearchSpace | None = None) -> Materials:
+    """Loads what a recorded search needs, and checks that it is what it was.
+
+    Raises:
+        InputError: the data or the split differ from those that the run was started with.
+    """
+    if dataset is None:
+        if settings.data_source is None:
+            raise InputError("this run's data was given as a Python object: pass it again, run.resume(dataset=...)")
+        dataset = load_dataset(settings.data_source, image_size=settings.image_size)
+    if dataset.fingerprint != settings.data_fingerprint:
+        raise InputError(
+            f"{settings.data_source or 'the data'}: fingerprint {dataset.fingerprint}, the run was started on "
+            f"{settings.data_fingerprint}: results on other data cannot be mixed; start a new search"
+        )
+    split = make_split(dataset, folds=settings.folds, holdout=settings.holdout, seed=settings.seed)
+    if split.hash != settings.split_hash:
+        raise InputError(
+            f"the folds come out differently (hash {split.hash}, was {settings.split_hash}): another version of "
+            "scikit-learn? Start a new search, or install the versions named in run.yaml"
+        )
+    adapted = fit_to_data(space or recorded_space(settings.space), dataset.input_shape, len(dataset.class_names))
+    return Materials(adapted, load_indicator(settings.indicator), dataset, split)

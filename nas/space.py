@@ -1,0 +1,120 @@
+"""What a search may propose: a prototype, bounds, and legal edits."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+
+from nas.architecture import Architecture, Edit
+from nas.errors import InputError
+from nas.families.residual_space import ResidualSpace, ResidualSpaceSpec
+from nas.presets import resolve
+from nas.yamlfile import StrictModel, parse_yaml, read_yaml
+
+if TYPE_CHECKING:
+    import numpy as np
+    from optuna.distributions import BaseDistribution
+
+FAMILIES: Final[Mapping[str, type[StrictModel]]] = {"residual": ResidualSpaceSpec}
+
+
+@runtime_checkable
+class SearchSpace(Protocol):
+    """Maps architectures to a fixed, flat set of Optuna parameters and back, and lists legal edits.
+
+    Laws (tests/test_space_laws.py runs them on any space): ``from_params(to_params(a)) == a``;
+    ``to_params(from_params(p))`` is idempotent, parameters of inactive parts are ignored; every edit of ``edits(a)``
+    gives another architecture of the same space, with another id.
+    """
+
+    @property
+    def prototype(self) -> Architecture:
+        """Where the search starts: candidate 0."""
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Optuna's distribution of every parameter."""
+
+    def to_params(self, architecture: Architecture) -> dict[str, Any]:
+        """Parameter values of an architecture.  Raises InputError for one outside the space."""
+
+    def from_params(self, params: Mapping[str, Any]) -> Architecture:
+        """The architecture that parameter values stand for.  Raises InputError for missing or illegal values."""
+
+    def edits(self, architecture: Architecture) -> Sequence[Edit]:
+        """All legal mutations of ``architecture``."""
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """A random architecture of the space."""
+
+
+@runtime_checkable
+class AdaptableSpace(SearchSpace, Protocol):
+    """A space whose networks can take another input shape and another number of classes."""
+
+    def adapted(self, input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
+        """The same space for images of ``input_shape`` (height, width, channels) and ``classes`` classes."""
+
+
+def load_space(source: str | Path | SearchSpace) -> SearchSpace:
+    """A space from a preset's name, a YAML file, ``package.module:object``, or an object that is one already.
+
+    Raises:
+        InputError: nothing of that name, a faulty file, or an object that is no search space.
+    """
+    if not isinstance(source, str | Path):
+        return _checked(source, repr(source))
+    text = str(source)
+    if ":" in text and not Path(text).exists():
+        return _checked(_import_object(text), text)
+    path = resolve("search_spaces", source)
+    family = read_yaml(path)[0].get("family")
+    spec = FAMILIES.get(family) if isinstance(family, str) else None
+    if spec is None:
+        raise InputError(f"{path}: family: {family!r} is not known; use one of {', '.join(sorted(FAMILIES))}")
+    return space_of(parse_yaml(path, spec))
+
+
+def space_of(spec: StrictModel) -> SearchSpace:
+    """The space that a parsed YAML file describes."""
+    if isinstance(spec, ResidualSpaceSpec):
+        return ResidualSpace(spec)
+    raise InputError(f"{type(spec).__name__} describes no search space")
+
+
+def fit_to_data(space: SearchSpace, input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
+    """``space`` for images of ``input_shape`` and ``classes`` classes; adapts it when it can be adapted.
+
+    Raises:
+        InputError: the space is for other images and cannot be adapted.
+    """
+    graph = space.prototype.graph()
+    if (graph.input_shape, graph.classes) == (input_shape, classes):
+        return space
+    if isinstance(space, AdaptableSpace):
+        return space.adapted(input_shape, classes)
+    raise InputError(
+        f"the space's prototype takes {graph.input_shape} images of {graph.classes} classes, the data has "
+        f"{input_shape} and {classes}: give the space a method adapted(input_shape, classes), or convert the data"
+    )
+
+
+def _checked(thing: object, name: str) -> SearchSpace:
+    if isinstance(thing, SearchSpace):
+        return thing
+    wanted = ("prototype", "distributions", "to_params", "from_params", "edits", "sample")
+    missing = ", ".join(m for m in wanted if m not in dir(thing))
+    raise InputError(f"{name} is no search space: it lacks {missing}")
+
+
+def _import_object(text: str) -> object:
+    module_name, _, attribute = text.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # a module in the folder where the user stands, as `python` itself would find it
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{text}: cannot be imported ({error}); write package.module:object") from error

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+sys.path.insert(0, str(Path(__file__).parent))
+
+from nas.data.dataset import Dataset
+
+
+def blobs(n_subjects: int = 20, side: int = 16, seed: int = 0) -> Dataset:
+    """Three easy classes of small grey images: a bright bar across, a bar down, a square; twelve a subject."""
+    rng = np.random.default_rng(seed)
+    images, labels, subjects = [], [], []
+    for subject in range(n_subjects):
+        for i in range(12):
+            label = i % 3
+            image = rng.normal(90, 18, (side, side))
+            row, column = rng.integers(3, side - 5, size=2)
+            if label == 0:
+                image[row : row + 2, 2:-2] += 90
+            elif label == 1:
+                image[2:-2, column : column + 2] += 90
+            else:
+                image[row : row + 4, column : column + 4] += 90
+            images.append(np.clip(image, 0, 255).astype(np.uint8))
+            labels.append(label)
+            subjects.append(f"S{subject:03d}")
+    return Dataset(
+        images=np.array(images)[..., None],
+        labels=np.array(labels, dtype=np.int64),
+        class_names=("across", "down", "square"),
+        subjects=np.array(subjects),
+        caption="bars and squares made by the tests",
+    )
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    return blobs()
+
+
+@pytest.fixture(scope="session")
+def npz(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Path:
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
+    np.savez(path, x=dataset.images, y=dataset.labels, subject=dataset.subjects, classes=np.array(dataset.class_names))
+    return path

@@ -1,0 +1,376 @@
+"""Exported files compute what the trained network computes, and their card tells the truth."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from handmade import bare, trained
+
+from nas.deploy import formats as formats_module
+from nas.deploy.export import WEIGHTS, export_candidate
+from nas.deploy.held import CALIBRATION, HeldImages, as_input
+from nas.deploy.order import ExportOrder
+from nas.deploy.pick import pick
+from nas.errors import DecodeError, InputError
+from nas.families.residual import Link, ResidualArchitecture, Stage
+from nas.indicator import Constraint, Indicator
+from nas.networks.build import build_model, get_weights, set_weights
+from nas.networks.tflite import ConversionError, check_same_output, open_interpreter, run_tflite, to_tflite
+from nas.pareto import objectives_of
+from nas.run.candidate import Candidate, Outcome, State
+from nas.run.directory import RunDirectory
+from nas.run.front import Front, front_of
+
+CAPTION = "synthetic faces, CK+ protocol; says nothing about CK+ itself"
+CLASSES = ("dark", "grey", "bright")
+INDICATOR = Indicator((Constraint("params", 1e5, True), Constraint("accuracy", 0.8, False)))
+# Links out of the first stage and into the last, over both resolutions, two of them concatenated.
+LINKED = ResidualArchitecture(
+    *((16, 16, 1), 3, 8, 1),
+    stages=(Stage(8, (8,)), Stage(12, (8,)), Stage(16, (12, 8))),
+    links=(Link(0, 0, 1, 0), Link(0, 0, 2, 1), Link(1, 0, 2, 0), Link(1, 0, 2, 1)),
+)
+
+
+def _images(n: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Noise of three brightnesses, and which."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    return (rng.integers(0, 110, (n, 16, 16, 1)) + 70 * labels[:, None, None, None]).astype(np.uint8), labels
+
+
+def _awake(graph: Any) -> Any:
+    """A network with random weights throughout: at birth links contribute nothing, and errors in them would not show."""
+    import tf_keras
+
+    model = build_model(graph, tf_keras)
+    rng = np.random.default_rng(1)
+    weights = get_weights(model)
+    for name, w in weights.items():
+        if name.endswith("gamma"):
+            weights[name] = rng.uniform(0.5, 1.5, w.shape).astype(np.float32)
+        elif name.endswith(("beta", "moving_mean")):
+            weights[name] = rng.normal(0, 0.2, w.shape).astype(np.float32)
+    set_weights(model, weights)
+    return model
+
+
+@dataclass(frozen=True)
+class Case:
+    """One exported candidate."""
+
+    candidate: Candidate
+    order: ExportOrder
+    paths: Mapping[str, Path]
+    model: Any
+
+    @property
+    def card(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.paths["card"].read_text())
+        return data
+
+
+def _candidate() -> Candidate:
+    c = replace(
+        trained(7, 0.9, latency_ms=0.4, indicator=INDICATOR),
+        id=LINKED.id,
+        architecture=LINKED.to_json(),
+        cost=LINKED.cost(),
+        parent="0123456789ab",
+        edits=("add link s1b1->s3b2",),
+    )
+    assert c.outcome is not None
+    return replace(c, outcome=replace(c.outcome, effort="1x8"))
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A briefly trained network, exported in every format."""
+    import tf_keras
+
+    folder = tmp_path_factory.mktemp("run")
+    images, labels = _images(300, 0)
+    model = _awake(LINKED.graph())
+    model.compile(tf_keras.optimizers.legacy.Adam(3e-3), "sparse_categorical_crossentropy")
+    model.fit(as_input(images[:240]), labels[:240], epochs=4, batch_size=32, verbose=0)
+    directory, candidate = RunDirectory(folder), _candidate()
+    buffer = io.BytesIO()
+    np.savez(buffer, **get_weights(model))
+    directory.store(candidate.id, {WEIGHTS: buffer.getvalue()})
+    order = ExportOrder(
+        directory=directory,
+        out=folder / "exported",
+        formats=("keras", "tflite", "tflite-int8"),
+        class_names=CLASSES,
+        caption=CAPTION,
+        indicator=INDICATOR,
+        prototype=trained(0, 0.95, latency_ms=1.8),
+        images=HeldImages.of_fold(images, labels, (np.arange(240), np.arange(240, 300))),
+    )
+    return Case(candidate, order, export_candidate(candidate, order), model)
+
+
+def _probabilities(case: Case) -> npt.NDArray[np.float32]:
+    assert case.order.images is not None
+    return np.asarray(case.model(as_input(case.order.images.test), training=False))
+
+
+def test_layout(case: Case) -> None:
+    folder = case.order.out / case.candidate.id
+    names = {"model.keras", "model.tflite", "model.int8.tflite", "card.json", "card.md", "architecture.json"}
+    assert {p.name for p in folder.iterdir()} == names
+    assert case.paths["tflite-int8"] == folder / "model.int8.tflite"
+    assert (folder / "architecture.json").read_text() == LINKED.to_json()
+
+
+def test_float_file_computes_the_network(case: Case) -> None:
+    assert case.order.images is not None
+    got = run_tflite(case.paths["tflite"].read_bytes(), as_input(case.order.images.test))
+    expected = _probabilities(case)
+    assert np.ptp(expected, axis=0).min() > 0.2, "the images are told apart, or the comparison says nothing"
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_keras_file_opens_in_a_fresh_process_without_us(case: Case, tmp_path: Path) -> None:
+    assert case.order.images is not None
+    np.save(tmp_path / "in.npy", as_input(case.order.images.test))
+    code = (
+        "import sys, keras, numpy as np\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))\n"
+        "assert keras.__version__[0] == '3' and not {'nas', 'tf_keras'} & set(sys.modules)\n"
+    )
+    arguments = [str(case.paths["keras"]), str(tmp_path / "in.npy"), str(tmp_path / "out.npy")]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, cwd=tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), _probabilities(case), atol=1e-4)
+
+
+def test_int8_file_is_measured_on_the_images_it_has_not_seen(case: Case) -> None:
+    assert case.order.images is not None
+    content = case.paths["tflite-int8"].read_bytes()
+    got = run_tflite(content, as_input(case.order.images.test)).argmax(1)
+    expected = _probabilities(case).argmax(1)
+    entry = case.card["files"]["tflite-int8"]
+    assert entry["accuracy"] == pytest.approx((got == case.order.images.labels).mean())
+    assert entry["float_accuracy"] == pytest.approx((expected == case.order.images.labels).mean())
+    assert entry["agreement_with_float"] == pytest.approx((got == expected).mean())
+    assert entry["agreement_with_float"] > 0.9
+    assert (entry["compared_images"], entry["calibration_images"]) == (60, CALIBRATION)
+    source = open_interpreter(content).get_input_details()[0]
+    assert (entry["input"]["scale"], entry["input"]["zero_point"]) == pytest.approx(source["quantization"])
+    assert entry["input"]["dtype"] == entry["output"]["dtype"] == "int8"
+    _assert_all_int8(content)
+
+
+def test_card(case: Case) -> None:
+    card = case.card
+    assert (card["id"], card["trial"], card["status"], card["effort"]) == (LINKED.id, 7, "met", "1x8")
+    assert card["measured_on"] == CAPTION
+    assert "out-of-fold images of fold 0" in card["how_measured"] and "8 epochs" in card["how_measured"]
+    assert card["costs"]["params"] == LINKED.cost().params == case.model.count_params()
+    assert set(card["costs"]) == {"params", "macs", "weight_bytes", "peak_activation_bytes"}
+    accuracy = card["measurements"]["accuracy"]
+    assert (accuracy["value"], accuracy["low"], accuracy["high"]) == (0.9, 0.87, 0.93)
+    assert card["measurements"]["latency_ms"]["provenance"] == "this machine, 1 thread"
+    assert [(v["metric"], v["status"]) for v in card["verdicts"]] == [("params", "met"), ("accuracy", "met")]
+    assert card["classes"] == list(CLASSES)
+    assert card["input"]["range"] == [0.0, 1.0] and card["input"]["colour"] == "grey"
+    assert (card["input"]["height"], card["input"]["width"], card["input"]["dtype"]) == (16, 16, "float32")
+    assert card["lineage"] == {"parent": "0123456789ab", "edits": ["add link s1b1->s3b2"], "seed": 0}
+    assert card["prototype"]["latency_ms"] == 1.8
+    assert {"python", "tensorflow", "keras", "tf-keras", "numpy"} <= set(card["versions"])
+    for name, entry in card["files"].items():
+        assert entry["size_bytes"] == case.paths[name].stat().st_size
+    assert card["files"]["keras"]["largest_difference"] <= 1e-4
+    assert card["files"]["tflite"]["largest_difference"] <= 1e-4
+
+
+def test_card_for_people(case: Case) -> None:
+    text = case.paths["card-md"].read_text()
+    entry = case.card["files"]["tflite-int8"]
+    for part in (
+        f"# Network {LINKED.id}",
+        f"Measured on: **{CAPTION}**",
+        "0.87 .. 0.93",
+        f"| `model.int8.tflite` | TFLite, int8 throughout, quantized after training | {entry['size_bytes']:,} |",
+        "accuracy >= 0.8: **met** (0.9)",
+        "float32 in [0, 1]: pixel values 0..255 divided by 255",
+        f"real = (q - {entry['input']['zero_point']}) *",
+        "0 dark, 1 grey, 2 bright",
+        "edit: add link s1b1->s3b2",
+        "variance between training seeds is not in it",
+    ):
+        assert part in text
+
+
+def test_second_export_keeps_what_the_first_one_left(case: Case, tmp_path: Path) -> None:
+    order = replace(case.order, out=tmp_path, formats=("tflite", "tflite"))
+    export_candidate(case.candidate, order)
+    paths = export_candidate(case.candidate, replace(order, formats=("keras",), images=None))
+    assert set(paths) == {"keras", "architecture", "card", "card-md"}
+    card = json.loads(paths["card"].read_text())
+    assert set(card["files"]) == {"keras", "tflite"}
+    assert card["files"]["keras"]["compared_on"] == "images of random noise"
+    (tmp_path / case.candidate.id / "model.tflite").write_bytes(b"something else")
+    card = json.loads(export_candidate(case.candidate, replace(order, formats=("keras",)))["card"].read_text())
+    assert set(card["files"]) == {"keras"}
+
+
+def test_nothing_is_written_when_a_file_is_wrong(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats_module, "to_tflite", lambda model: case.paths["tflite-int8"].read_bytes())
+    with pytest.raises(ConversionError, match="differs from the model's"):
+        export_candidate(case.candidate, replace(case.order, out=tmp_path / "out", formats=("keras", "tflite")))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("formats", "message"),
+    [
+        (("gguf",), "'gguf' is not known; available: keras, tflite, tflite-int8"),
+        (("keras", "onnx"), "'onnx' is planned but not in this version; available: keras"),
+        ((), "no format named; available"),
+    ],
+)
+def test_formats_that_there_are_not(case: Case, tmp_path: Path, formats: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        export_candidate(case.candidate, replace(case.order, out=tmp_path, formats=formats))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_exported(case: Case, tmp_path: Path) -> None:
+    order = replace(case.order, out=tmp_path, formats=("tflite",))
+    with pytest.raises(InputError, match="only members of the current front and the prototype keep theirs"):
+        export_candidate(trained(3, 0.9), order)
+    with pytest.raises(InputError, match="running: only a trained one has weights"):
+        export_candidate(bare(3), order)
+    with pytest.raises(InputError, match="2 class names for a network with 3 outputs"):
+        export_candidate(case.candidate, replace(order, class_names=("a", "b")))
+    with pytest.raises(InputError, match="give the data, or leave the format out"):
+        export_candidate(case.candidate, replace(order, formats=("tflite-int8",), images=None))
+    wrong = HeldImages(np.zeros((2, 8, 8, 1), np.uint8), np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, np.int64))
+    with pytest.raises(InputError, match=r"the images are \(8, 8, 1\), the network takes \(16, 16, 1\)"):
+        export_candidate(case.candidate, replace(order, images=wrong))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"not an archive"])
+def test_damaged_weights(case: Case, tmp_path: Path, content: bytes) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.store(case.candidate.id, {WEIGHTS: content})
+    with pytest.raises(DecodeError, match="damaged"):
+        export_candidate(case.candidate, replace(case.order, directory=directory, out=tmp_path / "out"))
+
+
+def test_held_images_come_from_their_own_side_of_the_fold() -> None:
+    images, labels = np.arange(500, dtype=np.int64)[:, None, None, None].astype(np.uint8), np.arange(500)
+    held = HeldImages.of_fold(images, labels, (np.arange(100, 500), np.arange(100)))
+    assert len(held.calibration) == CALIBRATION and len(held.test) == 100
+    assert list(held.labels) == list(range(100))
+    few = HeldImages.of_fold(images, labels, (np.array([3, 9]), np.array([1])))
+    assert few.calibration.ravel().tolist() == [3, 9]
+    with pytest.raises(InputError, match="no image to calibrate with"):
+        HeldImages(images[:0], images[:1], labels[:1])
+
+
+def test_links_across_all_stages_survive_conversion_untrained() -> None:
+    model = _awake(LINKED.graph())
+    images = np.random.default_rng(3).random((16, 16, 16, 1), dtype=np.float32)
+    content = to_tflite(model)
+    assert check_same_output(model, content, images) <= 1e-5
+    before = np.asarray(model(images, training=False))
+    silenced = get_weights(model)
+    for name in list(silenced):
+        if "_link" in name and name.endswith(("gamma", "beta")):
+            silenced[name] = np.zeros_like(silenced[name])
+    set_weights(model, silenced)
+    assert np.abs(np.asarray(model(images, training=False)) - before).max() > 0.01, "the links carry something"
+    with pytest.raises(ConversionError):
+        check_same_output(model, content, images)
+
+
+def _assert_all_int8(content: bytes) -> None:
+    """Every tensor is int8, but for one-dimensional int32 constants: biases, and the axes of the mean."""
+    details = open_interpreter(content).get_tensor_details()
+    kinds = {np.dtype(d["dtype"]).name for d in details}
+    assert kinds == {"int8", "int32"}
+    assert all(len(d["shape"]) <= 1 for d in details if d["dtype"] == np.int32)
+
+
+def test_quantization_aware_training_reaches_an_all_int8_file() -> None:
+    """tfmot takes the whole network, links and all."""
+    import tensorflow_model_optimization as tfmot
+    import tf_keras
+
+    raw, labels = _images(96, 5)
+    images = as_input(raw)
+    model = tfmot.quantization.keras.quantize_model(_awake(LINKED.graph()))
+    model.compile(tf_keras.optimizers.legacy.Adam(3e-3), "sparse_categorical_crossentropy")
+    model.fit(images, labels, epochs=4, batch_size=32, verbose=0)
+    content = to_tflite(model, calibration=images[:32])
+    _assert_all_int8(content)
+    operators = {o["op_name"] for o in open_interpreter(content)._get_ops_details()}
+    assert "DEQUANTIZE" not in operators and {"CONV_2D", "ADD", "CONCATENATION"} <= operators
+    expected, got = np.asarray(model(images, training=False)), run_tflite(content, images)
+    assert len(np.unique(expected.argmax(1))) > 1
+    assert (expected.argmax(1) == got.argmax(1)).mean() >= 0.95
+    assert np.abs(expected - got).max() < 0.15
+
+
+def _front(rows: list[tuple[float, int]], objectives: tuple[str, ...] = ("accuracy", "params")) -> Front:
+    members = [trained(i, accuracy, params=params) for i, (accuracy, params) in enumerate(rows)]
+    return front_of(members, objectives_of(objectives), (0.3, 1e6)[: len(objectives)])
+
+
+def test_pick_by_word() -> None:
+    front = _front([(0.95, 300_000), (0.93, 100_000), (0.90, 80_000), (0.60, 10_000)])
+    trials = {word: [c.trial for c in pick(front, front.members, word)] for word in ("smallest", "most-accurate", "all")}
+    assert trials == {"smallest": [3], "most-accurate": [0], "all": [0, 1, 2, 3]}
+    # Distances from the chord (0, 1)-(1, 0): 0.94 / 35 + ..., by hand 0.41 for trial 1 and 0.42 for trial 2 over sqrt(2).
+    losses = [(0.02 / 0.35, 90 / 290), (0.05 / 0.35, 70 / 290)]
+    best = 1 + int(np.argmax([1 - a - b for a, b in losses]))
+    assert [c.trial for c in pick(front, front.members, "knee")] == [best]
+
+
+def test_knee_of_few_members_and_of_a_hollow_front() -> None:
+    one = _front([(0.9, 1000)])
+    assert pick(one, one.members, "knee") == [one.members[0]]
+    two = _front([(0.9, 1000), (0.8, 500)])
+    assert [c.trial for c in pick(two, two.members, "knee")] == [0]
+    # The middle one lies beyond the chord: farther from the ideal than either end, and no knee.
+    hollow = _front([(0.9, 1000), (0.71, 950), (0.7, 100)])
+    assert [c.trial for c in pick(hollow, hollow.members, "knee")] == [0]
+    single = _front([(0.9, 1000), (0.8, 500)], ("accuracy",))
+    assert [c.trial for c in pick(single, single.members, "knee")] == [0]
+
+
+def test_pick_by_id() -> None:
+    front = _front([(0.9, 1000), (0.8, 500)])
+    beaten = trained(5, 0.5, params=2000)
+    refused = replace(bare(6), outcome=Outcome(State.REJECTED))
+    everyone = [*front.members, beaten, replace(beaten, trial=8, repeat_of=5), refused]
+    assert pick(front, everyone, beaten.id) == [beaten]
+    assert pick(front, everyone, beaten.id[:4]) == [beaten]
+    with pytest.raises(InputError, match=f"neither one of knee.*members of the front: {front.members[0].id}"):
+        pick(front, everyone, beaten.id[:3])
+    with pytest.raises(InputError, match="rejected, not trained"):
+        pick(front, everyone, refused.id)
+    twin = replace(beaten, id=beaten.id[:6] + "ffffff", trial=9)
+    with pytest.raises(InputError, match=f"is the beginning of {beaten.id}, {twin.id}"):
+        pick(front, [*everyone, twin], beaten.id[:6])
+    assert pick(front, [*everyone, twin], twin.id) == [twin]
+
+
+@pytest.mark.parametrize("word", ["all", "knee", "smallest", "most-accurate"])
+def test_pick_from_an_empty_front(word: str) -> None:
+    with pytest.raises(InputError, match="no candidate has been trained yet"):
+        pick(_front([]), [], word)
