@@ -36,6 +36,7 @@ from nas.settings import (
 from nas.space import SearchSpace, fit_to_data, load_space
 
 if TYPE_CHECKING:
+    from nas.deploy.held import HeldImages
     from nas.execution.deadline import Deadline
 
 
@@ -259,7 +260,53 @@ class Run:
         candidates = self.candidates
         if candidate_id is None:
             return summary(candidates, self.settings.indicator)
-        return explain_candidate(self.find(candidate_id), candidates[0])
+        return explain_candidate(self.find(candidate_id), candidates[0], self.settings.indicator)
+
+    def export(
+        self,
+        pick: str = "knee",
+        formats: Sequence[str] = ("keras", "tflite"),
+        out: str | Path | None = None,
+        *,
+        dataset: Dataset | None = None,
+    ) -> list[Path]:
+        """Writes networks as files that run elsewhere, each with its measured card; returns the files.
+
+        Args:
+            pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
+            formats: ``keras``, ``tflite``, ``tflite-int8``.
+            out: folder; ``RUN/export`` by default.  Each network gets a folder of its id.
+            dataset: where the run was started with a data set as a Python object, the same one again (int8 only).
+
+        Raises:
+            InputError: nothing of that name, a format that is not there, or weights that were not kept.
+        """
+        from nas.deploy.export import export_candidate
+        from nas.deploy.order import ExportOrder
+        from nas.deploy.pick import pick as chosen
+
+        recorded = self.directory.settings()
+        candidates = self.candidates
+        order = ExportOrder(
+            directory=self.directory,
+            out=self.path / "export" if out is None else Path(out),
+            formats=tuple(formats),
+            class_names=tuple(recorded["data"]["classes"]),
+            caption=self.caption,
+            indicator=self.settings.indicator,
+            prototype=candidates[0],
+            images=self._held_images(dataset) if "tflite-int8" in formats else None,
+        )
+        picked = chosen(self.front, candidates, pick)
+        return [path for candidate in picked for path in export_candidate(candidate, order).values()]
+
+    def _held_images(self, dataset: Dataset | None) -> HeldImages:
+        """Images of the search part: to calibrate on, and of fold 0's test part to compare on."""
+        from nas.deploy.held import HeldImages
+
+        materials = materials_of(self.settings, dataset)
+        data, fold = materials.dataset, materials.split.folds[0]
+        return HeldImages.of_fold(data.images, data.labels, (fold.train, fold.test))
 
     def find(self, candidate_id: str) -> Candidate:
         """The candidate of an id, an unambiguous beginning of one, or a trial number.

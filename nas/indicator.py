@@ -171,14 +171,8 @@ class Indicator:
     def judge(
         self, measurements: Mapping[str, Measurement], steps: Iterable[Step], seconds: float
     ) -> tuple[Verdict, ...]:
-        """Verdicts of the constraints of ``steps``, in order, up to and including the first violated one."""
-        verdicts: list[Verdict] = []
-        for constraint in self.at(*steps):
-            if constraint.measured in measurements:
-                verdicts.append(constraint.judge(measurements[constraint.measured], seconds))
-                if verdicts[-1].status is Status.VIOLATED:
-                    break
-        return tuple(verdicts)
+        """Verdicts of the constraints of ``steps`` whose metric is known, cheapest first."""
+        return tuple(c.judge(measurements[c.measured], seconds) for c in self.at(*steps) if c.measured in measurements)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain data, in order."""

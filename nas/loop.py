@@ -92,6 +92,7 @@ class Search:
         self._requeued: deque[int] = deque()
         self._untold: set[int] = set()
         self._next_tell = 0
+        self._bulky = directory.stored()  # candidates whose weights are on disk
         self.stop_reason: str | None = None
         for candidate in study.load():
             self._restore(candidate)
@@ -145,6 +146,7 @@ class Search:
     def finish(self, job: Job, outcome: Outcome, files: Mapping[str, bytes] | None = None) -> Candidate:
         """Records what an evaluator found: files first, then the journal, then the front."""
         candidate = replace(self._candidates[job.trial], outcome=outcome)
+        self._bulky.add(candidate.id)
         if files:
             self._directory.store(candidate.id, {**files, "architecture.json": candidate.architecture.encode()})
         self._record(candidate)
@@ -250,12 +252,11 @@ class Search:
         return front_of(self.candidates, self._plan.objectives, self._plan.reference_point)
 
     def _update_front(self) -> None:
-        before = {m.id for m in self.front.members}
         self.front = self._front()
         self._directory.write_front(self.front)
-        members = {m.id for m in self.front.members}
-        if members != before:
-            self._directory.drop_bulk(members | {self._candidates[0].id})
+        spare = self._bulky - {m.id for m in self.front.members} - {self._candidates[0].id}
+        self._directory.drop_bulk(spare)
+        self._bulky -= spare
 
 
 def check_plan(plan: Plan, folds: int) -> None:

@@ -61,7 +61,12 @@ def test_rejected_by_exact_cost() -> None:
     assert e["costs"]["params"] == {"value": 200_000, "prototype": 60_000, "ratio": pytest.approx(10 / 3)}
     (verdict,) = e["verdicts"]
     assert (verdict["metric"], verdict["bound"], verdict["status"]) == ("params", 1e5, "violated")
-    assert (verdict["low"], verdict["high"], verdict["seconds"], verdict["step"]) == (200_000, 200_000, 0.0, "exact costs")
+    assert (verdict["low"], verdict["high"], verdict["seconds"], verdict["step"]) == (
+        200_000,
+        200_000,
+        0.0,
+        "exact costs",
+    )
     assert e["not_judged"] == ["latency_ms <= 0.6 of the prototype's", "accuracy >= 0.8"]
     unmeasured = {m["metric"]: m["reason"] for m in e["not_measured"]}
     assert set(unmeasured) == {"size_bytes", "latency_ms", "accuracy", "balanced_accuracy", "macro_f1"}

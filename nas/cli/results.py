@@ -58,7 +58,7 @@ def explain(
 ) -> None:
     """Tell why a candidate is where it is, or how many fell at which step and what that saved."""
     from nas.api import open_run
-    from nas.report.explain import candidate_lines, summary_lines
+    from nas.report.explain_text import candidate_lines, summary_lines
 
     told = open_run(run).explain(candidate)
     if as_json:
@@ -97,6 +97,10 @@ def export(
         nas export my-run --pick smallest --format keras,tflite,tflite-int8 --out shipped
     """
     from nas.api import open_run
+    from nas.cli.hush import hushed
 
-    for path in open_run(run).export(pick, [f.strip() for f in formats.split(",")], out):
+    opened = open_run(run)
+    with hushed():
+        paths = opened.export(pick, [f.strip() for f in formats.split(",")], out)
+    for path in paths:
         typer.echo(path)

@@ -109,7 +109,8 @@ def int8_file(trained: Trained) -> Exported:
         raise InputError(
             "tflite-int8 is calibrated on images of the run's data: give the data, or leave the format out"
         )
-    content = to_tflite(trained.model, calibration=as_input(images.calibration))
+    calibration = images.spread()
+    content = to_tflite(trained.model, calibration=as_input(calibration))
     test = as_input(images.test)
     expected, got = probabilities(trained.model, test), run_tflite(content, test)
     return Exported(
@@ -121,7 +122,7 @@ def int8_file(trained: Trained) -> Exported:
             "largest_difference": float(np.max(np.abs(got - expected))),
             "compared_images": len(test),
             "compared_on": "all out-of-fold images of fold 0",
-            "calibration_images": len(images.calibration),
+            "calibration_images": len(calibration),
             "calibrated_on": "training images of fold 0, of search subjects",
             **_quantization(content),
         },

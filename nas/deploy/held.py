@@ -43,7 +43,7 @@ class HeldImages:
         labels: npt.NDArray[np.int64],
         fold: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     ) -> HeldImages:
-        """Takes up to :data:`CALIBRATION` evenly spaced training images, and all test images, of ``fold``.
+        """The training images of ``fold`` for calibration, and its test images.
 
         Args:
             images: uint8 (n, h, w, c), of the search subjects alone.
@@ -51,8 +51,12 @@ class HeldImages:
             fold: (train, test) indices into the images.
         """
         train, test = fold
-        chosen = train[np.unique(np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(np.int64))]
-        return cls(images[chosen], images[test], labels[test])
+        return cls(images[train], images[test], labels[test])
+
+    def spread(self) -> npt.NDArray[np.uint8]:
+        """Up to :data:`CALIBRATION` of the calibration images, evenly spaced so that no class or person is left out."""
+        n = len(self.calibration)
+        return self.calibration[np.linspace(0, n - 1, min(CALIBRATION, n)).astype(np.int64)]
 
 
 def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -28,8 +28,8 @@ class TrainingDivergedError(NasError):
 class Recipe:
     """How every candidate of a run is trained."""
 
-    batch: int = 32
-    learning_rate: float = 1e-3
+    batch: int = 8
+    learning_rate: float = 2e-3
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 

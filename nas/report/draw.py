@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nas.indicator import Status
 from nas.report.axes import count_label, log_ticks
-from nas.report.panel import NOTHING_MEETS, Axis, Excluded, Panel, Point
+from nas.report.panel import Axis, Excluded, Panel, Point
 from nas.report.place import Box, place_label
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _scale(axes: Axes, axis: Axis, panel: Panel) -> None:
 def _draw(axes: Axes, panel: Panel) -> list[Any]:
     """Draws everything; returns the legend's handles."""
     if not panel.trained:
-        axes.text(0.5, 0.5, _nothing(panel), transform=axes.transAxes, ha="center", va="center", color="#444444")
+        axes.text(0.5, 0.5, panel.empty, transform=axes.transAxes, ha="center", va="center", color="#444444")
         return []
     handles = [_shade(axes, e, panel) for e in panel.excluded]
     outside = set(panel.outside)
@@ -99,7 +99,7 @@ def _draw(axes: Axes, panel: Panel) -> list[Any]:
         handles += axes.plot(*xy, color=_TRAINED, label=label, zorder=2, **style)
     if outside:
         handles.append(_edge(axes, panel))
-    if len(panel.steps) > 1 and NOTHING_MEETS not in panel.title:
+    if len(panel.steps) > 1:
         axes.plot(
             [p.x for p in panel.steps],
             [p.accuracy for p in panel.steps],
@@ -113,10 +113,6 @@ def _draw(axes: Axes, panel: Panel) -> list[Any]:
     if panel.prototype is not None:
         handles.append(_star(axes, panel, panel.prototype))
     return handles
-
-
-def _nothing(panel: Panel) -> str:
-    return "no candidate trained yet" if "empty" in panel.subtitle else "nothing measured on this axis"
 
 
 def _shade(axes: Axes, e: Excluded, panel: Panel) -> Any:

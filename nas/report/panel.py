@@ -80,11 +80,13 @@ class Panel:
         accuracy_label: of the vertical axis, with the effort.
         trained: all trained candidates whose cost is known.
         front: the front's members among them, by cost.
-        steps: the members that no other member dominates in this plane, by cost: what the step line joins.
+        steps: the members that no other member dominates in this plane, by cost: what the step line joins; none where
+            nothing meets the indicator.
         prototype: trial 0.
         excluded: what the indicator excludes.
         xlim, ylim: limits of the axes.
         interval: what the vertical bars are, None where there are none.
+        empty: what is written where there is nothing to draw.
     """
 
     title: str
@@ -98,6 +100,7 @@ class Panel:
     xlim: tuple[float, float]
     ylim: tuple[float, float]
     interval: str | None
+    empty: str
 
     @property
     def outside(self) -> tuple[Point, ...]:
@@ -123,12 +126,13 @@ def panel_of(axis: Axis, front: Front, candidates: Sequence[Candidate], indicato
         accuracy_label=f"accuracy ({_effort([c for c, _ in shown])})",
         trained=points,
         front=tuple(members),
-        steps=_staircase(members),
+        steps=() if nothing else _staircase(members),
         prototype=prototype,
         excluded=excluded,
         xlim=_x_limits(axis, essential, points, excluded),
         ylim=_y_limits(essential, points, excluded),
         interval=None if accuracy is None or not members else accuracy.provenance,
+        empty=f"no candidate has a measured {axis.title.split()[-1]}" if front.members else "no candidate trained yet",
     )
 
 

@@ -30,7 +30,7 @@ class Outcome:
 
     Attributes:
         state: trained, rejected or failed.
-        verdicts: in the order of the indicator, up to the first violated one.
+        verdicts: in the order of the indicator; of constraints whose metric was never known there is none.
         measurements: by metric name; only what was measured.
         effort: such as ``1x8``, absent when nothing was trained.
         seconds: where the time went, by phase.

@@ -59,15 +59,16 @@ class RunDirectory:
         for name, content in files.items():
             write_atomic(self.model_file(architecture_id, name), content)
 
-    def drop_bulk(self, keep: set[str]) -> None:
-        """Removes weights and exported files of candidates that are not in ``keep``; predictions stay."""
-        if not self.models.is_dir():
-            return
-        for folder in self.models.iterdir():
-            if folder.name not in keep:
-                for pattern in ("weights-*.npz", "model*.tflite", "model.keras"):
-                    for file in folder.glob(pattern):
-                        file.unlink(missing_ok=True)
+    def stored(self) -> set[str]:
+        """Ids of the candidates that have a folder."""
+        return {folder.name for folder in self.models.iterdir()} if self.models.is_dir() else set()
+
+    def drop_bulk(self, ids: set[str]) -> None:
+        """Removes weights and exported files of candidates; their predictions stay."""
+        for name in ids:
+            for pattern in ("weights-*.npz", "model*.tflite", "model.keras"):
+                for file in (self.models / name).glob(pattern):
+                    file.unlink(missing_ok=True)
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Writes run.yaml."""

@@ -55,11 +55,11 @@ class Front:
         if not self.members:
             return "no candidate has been trained yet: the front is empty"
         if self.status == "nearest":
-            return f"NO candidate meets the indicator; the {n} nearest to it (smallest largest violation) are shown"
+            return f"NO candidate meets the indicator; nearest to it (smallest largest violation): {_networks(n)}"
         met = sum(m.status is Status.MET for m in self.members)
         if met == n:
-            return f"{n} networks, all meet the indicator"
-        return f"{n} networks: {met} meet the indicator, {n - met} undecided (a bound lies inside the interval)"
+            return f"front of {_networks(n)}, meeting the indicator"
+        return f"front of {_networks(n)}: {met} meeting the indicator, {n - met} undecided (a bound inside the interval)"
 
     def to_json(self) -> dict[str, Any]:
         """The contents of front.json."""
@@ -104,6 +104,10 @@ def member_json(c: Candidate) -> dict[str, Any]:
         "edits": list(c.edits),
         "effort": None if c.outcome is None else c.outcome.effort,
     }
+
+
+def _networks(n: int) -> str:
+    return "1 network" if n == 1 else f"{n} networks"
 
 
 def _whole(value: float | None) -> int | None:

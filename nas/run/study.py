@@ -142,7 +142,8 @@ class RunStudy:
             if fixed is not None:
                 self._memory.enqueue_trial(dict(fixed))
             trial = self._memory.ask(dict(distributions))
-        return Asked(trial.number, trial.params, trial.user_attrs.get("lineage", {}))
+            lineage = self._memory._storage.get_trial(trial._trial_id).user_attrs.get("lineage", {})
+        return Asked(trial.number, trial.params, lineage)
 
     def record_start(
         self, candidate: Candidate, params: Mapping[str, Any], space: Mapping[str, BaseDistribution]

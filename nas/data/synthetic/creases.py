@@ -64,7 +64,7 @@ def _eye_corner(sketch: Sketch, side: int) -> None:
 def _nose_side(sketch: Sketch, side: int) -> None:
     """AU9: short oblique lines on the bridge."""
     sign = OUTWARD[side]
-    depth = 0.40 * level(sketch.activation, 9, side)
+    depth = 0.50 * level(sketch.activation, 9, side)
     for k in range(2):
         y = 1.6 + 3.4 * k
         sketch.crease([(sign * 0.8, y), (sign * 3.6, y - 1.3)], depth, 1.4)

@@ -28,23 +28,23 @@ class Difficulty:
         asymmetry_px: largest left-right difference at rest, face pixels.
     """
 
-    roll_deg: float = 12.0
-    yaw_deg: float = 16.0
-    pitch_deg: float = 11.0
+    roll_deg: float = 22.0
+    yaw_deg: float = 14.0
+    pitch_deg: float = 9.0
     scale_spread: float = 0.10
     shift_px: float = 3.0
     drift: float = 0.15
-    light: float = 0.75
-    tone_curve: float = 0.45
-    noise: float = 0.035
+    light: float = 0.7
+    tone_curve: float = 0.4
+    noise: float = 0.03
     blur: float = 0.16
-    apex_low: float = 0.5
+    apex_low: float = 0.75
     apex_high: float = 1.0
     optional_aus: float = 1.0
-    distractor_aus: float = 0.12
-    distractor_intensity: float = 0.35
-    resting_lines: float = 1.0
-    asymmetry_px: float = 0.6
+    distractor_aus: float = 0.06
+    distractor_intensity: float = 0.3
+    resting_lines: float = 0.6
+    asymmetry_px: float = 0.4
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
