@@ -1,7 +1,7 @@
 """How hard the synthetic faces are: a linear baseline, the prototype, and a network of 20K parameters.
 
-    python benchmarks/synthetic_difficulty.py                      # 5 folds x 40 epochs x 2 seeds, two processes
-    python benchmarks/synthetic_difficulty.py --folds 1 --seeds 1  # a quick look
+python benchmarks/synthetic_difficulty.py                      # 5 folds x 40 epochs x 2 seeds, two processes
+python benchmarks/synthetic_difficulty.py --folds 1 --seeds 1  # a quick look
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class SearchOptions:
         command: the command line, for the record.
     """
 
-    effort: Rung = field(default_factory=lambda: Rung(1, 8))
+    effort: Rung = field(default_factory=lambda: Rung(1, 12))
     folds: int = 5
     holdout: float = 0.2
     image_size: int | None = None

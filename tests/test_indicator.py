@@ -37,13 +37,24 @@ def test_written_in_any_order_evaluated_cheapest_first(tmp_path: Path) -> None:
         "  - {metric: params, max: 1M}\n"
     )
     constraints = load_indicator(path).constraints
-    assert [c.metric for c in constraints] == ["params", "peak_activation_bytes", "size_bytes", "latency_ms", "accuracy"]
+    assert [c.metric for c in constraints] == [
+        "params",
+        "peak_activation_bytes",
+        "size_bytes",
+        "latency_ms",
+        "accuracy",
+    ]
     assert [c.limit for c in constraints] == [1e6, 65536, 250_000, 2.5, 0.92]
 
 
 @pytest.mark.parametrize(
     ("value", "low", "high", "status"),
-    [(0.95, 0.93, 0.97, "met"), (0.95, 0.91, 0.97, "undecided"), (0.9, 0.88, 0.91, "violated"), (0.9, 0.88, 0.92, "undecided")],
+    [
+        (0.95, 0.93, 0.97, "met"),
+        (0.95, 0.91, 0.97, "undecided"),
+        (0.9, 0.88, 0.91, "violated"),
+        (0.9, 0.88, 0.92, "undecided"),
+    ],
 )
 def test_three_values_of_a_minimum(value: float, low: float, high: float, status: str) -> None:
     verdict = Constraint("accuracy", 0.92, upper=False).judge(measured(value, low, high), 1.0)

@@ -82,7 +82,12 @@ def test_heavy_packages_stay_where_they_belong() -> None:
         for name in imports(path):
             allowed = ONLY_IN.get(name.split(".")[0])
             assert allowed is None or relative in allowed, f"{relative} imports {name}"
-        heavy = {n.split(".")[0] for n in imports(path, top_only=True)} & {"tensorflow", "tf_keras", "keras", "matplotlib"}
+        heavy = {n.split(".")[0] for n in imports(path, top_only=True)} & {
+            "tensorflow",
+            "tf_keras",
+            "keras",
+            "matplotlib",
+        }
         assert not heavy, f"{relative} imports {heavy} when it is imported"
 
 

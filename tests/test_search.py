@@ -201,7 +201,9 @@ def test_ctrl_c_once_writes_everything_and_says_how_to_go_on(tmp_path: Path, npz
     out = tmp_path / "interrupted"
     command = [sys.executable, "-m", "nas.cli.main", "search", "--space", "tiny", "--data", str(npz), "--out", str(out)]
     command += ["--constraints", "none", "--effort", "1x2", "--budget", "500", "--executor", executor]
-    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    driver = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     wait_for(lambda: count_trained(out) >= 1, 120)
     os.killpg(driver.pid, signal.SIGINT)
     _, errors = driver.communicate(timeout=90)

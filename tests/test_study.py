@@ -5,15 +5,14 @@ from pathlib import Path
 import pytest
 
 from nas.errors import DecodeError, EnvironmentStopError
-from nas.indicator import Status, Verdict
+from nas.indicator import Indicator, Status, Verdict
 from nas.loop import Plan, Search
+from nas.measurement import Measurement
 from nas.pareto import objectives_of
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Outcome, State
 from nas.run.directory import RunDirectory
 from nas.run.study import RunStudy, repair_tail
-from nas.indicator import Indicator
-from nas.measurement import Measurement
 from nas.rung import Rung
 from nas.space import load_space
 from nas.synthesis.evolution import EvolutionSampler

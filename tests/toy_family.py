@@ -39,7 +39,9 @@ class ChainArchitecture(Architecture):
 
     def graph(self) -> Graph:
         g = GraphBuilder(self.shape)
-        x = g.relu(g.bn(g.conv(g.input, "stem", self.widths[0], kernel=3, stride=2, bias=False), "stem_bn"), "stem_relu")
+        x = g.relu(
+            g.bn(g.conv(g.input, "stem", self.widths[0], kernel=3, stride=2, bias=False), "stem_bn"), "stem_relu"
+        )
         for i, width in enumerate(self.widths):
             x = g.bn(g.depthwise(x, f"b{i}_depth", kernel=3, bias=False), f"b{i}_depth_bn")
             x = g.bn(g.conv(x, f"b{i}_point", width, kernel=1, bias=False), f"b{i}_point_bn")

@@ -55,7 +55,7 @@ def search(
     ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster, such as 'auto' or HOST:6379.")] = None,
     sampler: Annotated[str, typer.Option(help="evolution, nsga2, nsga3, tpe, gp or random.")] = "evolution",
     seed: Annotated[int, typer.Option(help="Of proposals, folds and training.")] = 0,
-    effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every candidate is trained for.")] = "1x8",
+    effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every candidate is trained for.")] = "1x12",
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
     holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,

@@ -59,7 +59,9 @@ class Front:
         met = sum(m.status is Status.MET for m in self.members)
         if met == n:
             return f"front of {_networks(n)}, meeting the indicator"
-        return f"front of {_networks(n)}: {met} meeting the indicator, {n - met} undecided (a bound inside the interval)"
+        return (
+            f"front of {_networks(n)}: {met} meeting the indicator, {n - met} undecided (a bound inside the interval)"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The contents of front.json."""

@@ -38,13 +38,13 @@ class Difficulty:
     tone_curve: float = 0.4
     noise: float = 0.03
     blur: float = 0.16
-    apex_low: float = 0.75
+    apex_low: float = 0.7
     apex_high: float = 1.0
     optional_aus: float = 1.0
-    distractor_aus: float = 0.06
+    distractor_aus: float = 0.04
     distractor_intensity: float = 0.3
-    resting_lines: float = 0.6
-    asymmetry_px: float = 0.4
+    resting_lines: float = 0.45
+    asymmetry_px: float = 0.3
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
