@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ import yaml
 import nas
 from nas.api import SearchOptions
 from nas.data.dataset import Dataset
-from nas.errors import DecodeError, EnvironmentStopError, InputError
+from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
+from nas.evaluation.train import Recipe
 from nas.indicator import Constraint, Indicator, Status
 from nas.loop import Silent
 from nas.run.candidate import Candidate, State
@@ -31,9 +33,22 @@ QUICK = SearchOptions(effort=Rung(1, 2))
 NO_BOUND = Indicator()
 
 
-def processes(word: str) -> list[str]:
-    found = subprocess.run(["pgrep", "-af", word], capture_output=True, text=True).stdout.splitlines()
-    return [line for line in found if "pgrep" not in line]
+MARK = f"NAS_TEST={uuid.uuid4()}"
+os.environ.update([MARK.split("=")])  # every process that these tests start inherits it
+
+
+def processes(word: str) -> list[int]:
+    """Living processes of these tests with ``word`` in their command line."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if not folder.name.isdigit() or word.encode() not in (folder / "cmdline").read_bytes():
+                continue
+            if MARK.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
 
 
 class Diary(Silent):
@@ -264,7 +279,8 @@ def test_a_crashing_candidate_is_a_recorded_failure(tmp_path: Path, dataset: Dat
         def proposed(self, candidate: Candidate) -> None:
             if candidate.trial == 1 and not self.killed:
                 self.killed = True
-                subprocess.run(["pkill", "-SEGV", "-f", "nas.evaluation.worker"], check=True)
+                for pid in processes("nas.evaluation.worker"):
+                    os.kill(pid, signal.SIGSEGV)
 
     run = quick(dataset, tmp_path / "crash", budget=3, listener=Killer())
     failed = [c for c in run.candidates if c.state is State.FAILED]
@@ -273,6 +289,18 @@ def test_a_crashing_candidate_is_a_recorded_failure(tmp_path: Path, dataset: Dat
     assert failed[0].outcome.failure is not None
     assert "signal 11" in failed[0].outcome.failure["reason"]
     assert sum(c.state is State.TRAINED for c in run.candidates) == 2
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_is_a_recorded_failure(tmp_path: Path, dataset: Dataset) -> None:
+    options = SearchOptions(effort=Rung(1, 2), recipe=Recipe(learning_rate=1e30))
+    with pytest.raises(NothingEvaluatedError, match="the loss became"):
+        quick(dataset, tmp_path / "nan", budget=2, options=options)
+    run = nas.open_run(tmp_path / "nan")
+    assert [c.state for c in run.candidates] == [State.FAILED, State.FAILED]
+    failure = run.candidates[0].outcome.failure  # type: ignore[union-attr]
+    assert failure is not None and failure["kind"] == "TrainingDivergedError" and "epoch" in failure["reason"]
+    assert json.loads((run.path / "front.json").read_text())["members"] == []
 
 
 @pytest.mark.slow
