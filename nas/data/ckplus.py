@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.captions import SYNTHETIC_CAPTION, is_synthetic
 from nas.data.ckplus_files import CkPlusFiles, find_ckplus_files
 from nas.data.coverage import coverage_warnings
 from nas.data.dataset import Dataset
@@ -50,7 +51,9 @@ def load_ckplus(root: Path, image_size: int | None = None) -> Dataset:
         subjects=subjects,
         sequences=sequences,
         kind="ck+",
-        caption=(
+        caption=SYNTHETIC_CAPTION
+        if is_synthetic(root)
+        else (
             f"CK+ (last {FRAMES_PER_SEQUENCE} frames of {len(np.unique(sequences))} labelled sequences, "
             f"{len(np.unique(subjects))} subjects)"
         ),

@@ -1,7 +1,8 @@
 """Our own synthetic faces, driven by facial action units, under the protocol of CK+."""
 
+from nas.data.captions import SYNTHETIC_CAPTION
 from nas.data.synthetic.difficulty import DEFAULT_DIFFICULTY, Difficulty
-from nas.data.synthetic.faces import SYNTHETIC_CAPTION, SYNTHETIC_VERSION, synthetic_faces
+from nas.data.synthetic.faces import SYNTHETIC_VERSION, synthetic_faces
 from nas.data.synthetic.layout import write_ckplus_layout
 
 __all__ = [

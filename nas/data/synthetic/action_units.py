@@ -105,7 +105,7 @@ def _table(moves: dict[int, tuple[float, float]]) -> npt.NDArray[np.float64]:
     return table
 
 
-_TABLES = {unit: _table(moves) * 1.18 for unit, moves in _MOVES.items()}
+_TABLES = {unit: _table(moves) for unit, moves in _MOVES.items()}
 
 
 def displacement(activation: Activation) -> npt.NDArray[np.float64]:

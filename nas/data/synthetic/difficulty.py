@@ -15,8 +15,6 @@ class Difficulty:
         roll_deg, yaw_deg, pitch_deg: largest head rotation in the image plane, to the side, up or down.
         scale_spread: largest relative change of the face's size.
         shift_px: largest shift of the face, pixels of the 128 x 98 frame.
-        tracker_shift_px, tracker_scale: largest error of the landmarks, of a whole sequence alike, and so of the crop:
-            frame pixels; relative scale.
         drift: largest pose change within a sequence, as a fraction of the ranges above.
         light: largest sideways pull of the light (0 frontal, 1 fully from the side).
         tone_curve: largest bend of the grey scale (emulates gamma).
@@ -35,8 +33,6 @@ class Difficulty:
     pitch_deg: float = 9.0
     scale_spread: float = 0.10
     shift_px: float = 3.0
-    tracker_shift_px: float = 5.0
-    tracker_scale: float = 0.12
     drift: float = 0.15
     light: float = 0.7
     tone_curve: float = 0.4
@@ -45,10 +41,10 @@ class Difficulty:
     apex_low: float = 0.7
     apex_high: float = 1.0
     optional_aus: float = 1.0
-    distractor_aus: float = 0.04
+    distractor_aus: float = 0.06
     distractor_intensity: float = 0.3
-    resting_lines: float = 0.45
-    asymmetry_px: float = 0.3
+    resting_lines: float = 0.6
+    asymmetry_px: float = 0.4
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nas.data.captions import SYNTHETIC_CAPTION
 from nas.data.dataset import Dataset
 from nas.data.facecrop import crop_face
 from nas.data.synthetic.difficulty import DEFAULT_DIFFICULTY, Difficulty
@@ -12,7 +13,6 @@ from nas.data.synthetic.sequence import PEAK_FRAMES, draw_sequences
 from nas.errors import InputError
 
 SYNTHETIC_VERSION = "1"
-SYNTHETIC_CAPTION = "synthetic faces, CK+ protocol; says nothing about CK+ itself"
 IMAGE_SIZE = 48
 
 

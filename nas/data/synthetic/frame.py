@@ -17,7 +17,6 @@ from nas.data.synthetic.head import draw_backdrop, draw_glasses, draw_head
 from nas.data.synthetic.identity import Identity
 from nas.data.synthetic.pose import Pose
 from nas.data.synthetic.sketch import Sketch
-from nas.data.synthetic.tracker import Tracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,30 +33,21 @@ class Frame:
     landmarks: npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class View:
-    """How a face is seen: the head's pose, light and camera, and the landmark tracker."""
-
-    pose: Pose = Pose()
-    camera: Camera = Camera()
-    tracker: Tracker = Tracker()
-
-
-def draw_frame(face: Identity, activation: Activation, view: View, grain: Draw) -> Frame:
+def draw_frame(face: Identity, activation: Activation, pose: Pose, camera: Camera, grain: Draw) -> Frame:
     """Draw one frame; ``grain`` draws its noise."""
-    sketch = Sketch(face, activation, view.pose)
+    sketch = Sketch(face, activation, pose)
     draw_backdrop(sketch)
-    draw_head(sketch, view.camera.light)
+    draw_head(sketch, camera.light)
     draw_sockets(sketch)
     draw_creases(sketch)
     draw_nose(sketch)
-    draw_eyes(sketch, view.camera.gaze)
+    draw_eyes(sketch, camera.gaze)
     draw_brows(sketch)
     draw_mouth(sketch)
     draw_glasses(sketch)
-    return Frame(view.camera.expose(sketch.canvas.grey, grain), view.tracker.report(sketch.landmarks))
+    return Frame(camera.expose(sketch.canvas.grey, grain), np.round(sketch.landmarks, 2))
 
 
 def prototype_frame(face: Identity, expression: str, intensity: float) -> Frame:
     """``face`` seen frontally in plain light, making the bare prototype of ``expression`` at ``intensity`` (0..1)."""
-    return draw_frame(face, at_intensity(prototype(expression), intensity), View(), Draw.of(0))
+    return draw_frame(face, at_intensity(prototype(expression), intensity), Pose(), Camera(), Draw.of(0))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from nas.data.captions import SYNTHETIC_CAPTION
 from nas.data.synthetic.difficulty import DEFAULT_DIFFICULTY
 from nas.data.synthetic.expressions import CK_NUMBERS
-from nas.data.synthetic.faces import SYNTHETIC_CAPTION, SYNTHETIC_VERSION, check_seed
+from nas.data.synthetic.faces import SYNTHETIC_VERSION, check_seed
 from nas.data.synthetic.frame import Frame
 from nas.data.synthetic.sequence import Sequence, draw_sequences
 from nas.errors import InputError

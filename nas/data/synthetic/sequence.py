@@ -9,11 +9,10 @@ from nas.data.synthetic.camera import Camera, draw_camera
 from nas.data.synthetic.difficulty import Difficulty
 from nas.data.synthetic.draw import Draw
 from nas.data.synthetic.expressions import at_intensity, draw_apex
-from nas.data.synthetic.frame import Frame, View, draw_frame
+from nas.data.synthetic.frame import Frame, draw_frame
 from nas.data.synthetic.identity import Identity, draw_identity
 from nas.data.synthetic.plan import draw_plan
 from nas.data.synthetic.pose import Pose, draw_pose, drifted
-from nas.data.synthetic.tracker import Tracker, draw_tracker
 
 PEAK_FRAMES = 3
 """Frames at the end of a sequence that carry its label, as is the custom with CK+."""
@@ -36,7 +35,6 @@ class Sequence:
     start: Pose
     end: Pose
     camera: Camera
-    tracker: Tracker
 
     @property
     def subject_id(self) -> str:
@@ -60,8 +58,7 @@ class Sequence:
         """Frame ``index`` (0 .. frames - 1)."""
         pose = drifted(self.start, self.end, index / (self.frames - 1))
         grain = Draw.of(self.seed, _GRAIN, self.subject, self.number, index)
-        activation = at_intensity(self.apex, self.intensity(index))
-        return draw_frame(self.face, activation, View(pose, self.camera, self.tracker), grain)
+        return draw_frame(self.face, at_intensity(self.apex, self.intensity(index)), pose, self.camera, grain)
 
 
 def _draw_sequence(key: tuple[int, int, int], face: Identity, expression: str, difficulty: Difficulty) -> Sequence:
@@ -81,7 +78,6 @@ def _draw_sequence(key: tuple[int, int, int], face: Identity, expression: str, d
         start=start,
         end=drifted(start, draw_pose(draw, difficulty), difficulty.drift),
         camera=draw_camera(draw, difficulty),
-        tracker=draw_tracker(draw, difficulty),
     )
 
 

@@ -1,0 +1,20 @@
+"""How data must be named wherever a figure measured on it is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+SYNTHETIC_CAPTION: Final = "synthetic faces, CK+ protocol; says nothing about CK+ itself"
+
+
+def is_synthetic(root: Path) -> bool:
+    """Whether a folder in CK+'s layout was written by ``nas data synth``, as its README.txt says."""
+    for folder in (root, root.parent):
+        try:
+            with (folder / "README.txt").open("rb") as file:
+                if file.read(len(SYNTHETIC_CAPTION)) == SYNTHETIC_CAPTION.encode():
+                    return True
+        except OSError:
+            continue
+    return False
