@@ -22,7 +22,7 @@ from PIL import Image
 import nas
 from nas.run.candidate import State
 
-CLASSES = "t-shirt trouser pullover dress coat sandal shirt sneaker bag ankle-boot".split()
+CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
 
 
 def fashion(folder: Path, count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +60,9 @@ def search(name: str, data: Path, out: Path, options: list[str]) -> None:
         a = m.measurement("accuracy")
         assert a is not None
         ratio = m.value("latency_ratio") or 0.0
-        print(f"  {m.id} {a.value:.1%} [{a.low:.1%}, {a.high:.1%}] {m.cost.params:,} parameters, latency ratio {ratio:.2f}")
+        print(
+            f"  {m.id} {a.value:.1%} [{a.low:.1%}, {a.high:.1%}] {m.cost.params:,} parameters, latency ratio {ratio:.2f}"
+        )
     print(f"  plots: {len(list(run.directory.plots.iterdir()))} files; exported: {len(exported)} files", flush=True)
 
 

@@ -14,12 +14,12 @@ from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
 from nas.data.recognise import load_dataset
-from nas.errors import InputError, NothingEvaluatedError
+from nas.errors import DecodeError, InputError, NothingEvaluatedError
 from nas.evaluation.train import Recipe
 from nas.indicator import Indicator, load_indicator
-from nas.loop import Listener, Plan, Search, check_plan, starting_values
+from nas.loop import Listener, Plan, Search, check_plan
 from nas.pareto import objectives_of
-from nas.run.candidate import Candidate, State
+from nas.run.candidate import Candidate, State, charged
 from nas.run.directory import RunDirectory, find_run, new_run_directory, utc_now
 from nas.run.front import Front, front_of, reference_point_of
 from nas.run.provenance import machine, versions
@@ -31,7 +31,9 @@ from nas.settings import (
     Settings,
     Workers,
     describe_space,
+    import_space,
     materials_of,
+    recorded_data,
 )
 from nas.space import SearchSpace, fit_to_data, load_space
 
@@ -61,6 +63,15 @@ class SearchOptions:
     workers: Workers = field(default_factory=Workers)
     recipe: Recipe = field(default_factory=Recipe)
     command: str | None = None
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What is worked out once, when a search starts, and goes to run.yaml beside its settings."""
+
+    reference_point: tuple[float, ...]
+    linear_baseline: float
+    command: str | None
 
 
 def search(  # noqa: PLR0913 - the interface that users rely on
@@ -132,10 +143,11 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
+    baseline = linear_baseline(data, split, range(settings.rung.folds))
     directory = new_run_directory(out, str(settings.space["name"]))
     run = Run(directory)
     with directory.locked():
-        run._begin(settings, materials, point, options.command)
+        run._begin(settings, materials, Beginning(point, baseline, options.command))
         run._drive(settings, materials, deadline, listener)
     return run
 
@@ -175,7 +187,7 @@ class Run:
     def baseline(self) -> float | None:
         """Accuracy of linear discriminant analysis on the pixels, over the folds that candidates are tested on."""
         value = self.directory.settings().get("linear_baseline")
-        return None if value is None else float(value)
+        return float(value) if isinstance(value, int | float) else None
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -229,7 +241,9 @@ class Run:
             EnvironmentStopError: another process drives this run.
         """
         with self.directory.locked():
-            settings = self._extended(budget, workers)
+            if not self.directory.journal.exists() and (self.path / "front.json").exists():
+                raise DecodeError(f"{self.directory.journal}: gone; restore it, or start a new search")
+            settings = self._extended(budget, time_s, workers)
             deadline = _deadline(settings.budget, time_s or (None if budget else settings.time_s))
             materials = materials_of(settings, dataset, space)
             recorded = self.directory.settings()
@@ -238,20 +252,22 @@ class Run:
             self._drive(settings, materials, deadline, listener)
         return self
 
-    def _extended(self, budget: int | None, workers: int | None) -> Settings:
+    def _extended(self, budget: int | None, time_s: float | None, workers: int | None) -> Settings:
+        """The run's settings with more to do; time alone lifts a budget that is used up."""
         settings = self.settings
         if workers is not None:
             settings = replace(settings, workers=replace(settings.workers, workers=workers))
-        charged = sum(c.charged for c in self.candidates) if self.directory.journal.exists() else 0
+        past = self.candidates if self.directory.journal.exists() else []
+        used = settings.budget is not None and charged(past) >= settings.budget
         if budget is not None:
-            base = charged if settings.budget is None else settings.budget
-            settings = replace(settings, budget=base + budget)
-        if settings.budget is not None and charged >= settings.budget and not self._in_flight():
-            raise InputError(f"{self.path}: its budget of {settings.budget} candidates is used; add --budget +N")
+            return replace(settings, budget=budget + (charged(past) if settings.budget is None else settings.budget))
+        if used and time_s is not None:
+            return replace(settings, budget=None)
+        if used and not any(c.state is State.RUNNING for c in past):
+            raise InputError(
+                f"{self.path}: its budget of {settings.budget} candidates is used; add --budget +N, or --time"
+            )
         return settings
-
-    def _in_flight(self) -> bool:
-        return any(c.state is State.RUNNING for c in self.candidates)
 
     def explain(self, candidate_id: str | None = None) -> dict[str, Any]:
         """Why a candidate is where it is, or with no id how many fell at which step and what that saved."""
@@ -287,6 +303,9 @@ class Run:
 
         recorded = self.directory.settings()
         candidates = self.candidates
+        if not candidates:
+            raise InputError(f"{self.path}: no candidate has been proposed yet; go on with nas resume {self.path}")
+        import_space(self.settings.space)
         order = ExportOrder(
             directory=self.directory,
             out=self.path / "export" if out is None else Path(out),
@@ -304,8 +323,8 @@ class Run:
         """Images of the search part: to calibrate on, and of fold 0's test part to compare on."""
         from nas.deploy.held import HeldImages
 
-        materials = materials_of(self.settings, dataset)
-        data, fold = materials.dataset, materials.split.folds[0]
+        data, split = recorded_data(self.settings, dataset)
+        fold = split.folds[0]
         return HeldImages.of_fold(data.images, data.labels, (fold.train, fold.test))
 
     def find(self, candidate_id: str) -> Candidate:
@@ -318,7 +337,7 @@ class Run:
         if candidate_id in unique:
             return unique[candidate_id]
         found = [c for c in unique.values() if c.id.startswith(candidate_id) and len(candidate_id) >= 4]
-        if not found and candidate_id.isdigit():
+        if not found and candidate_id.isdecimal():
             found = [c for c in self.candidates if c.trial == int(candidate_id)]
         if len(found) != 1:
             what = "no candidate" if not found else f"{len(found)} candidates"
@@ -326,21 +345,21 @@ class Run:
             raise InputError(f"{candidate_id}: {what} of this run begin with it; members of the front: {some}")
         return found[0]
 
-    def _begin(self, settings: Settings, materials: Materials, point: tuple[float, ...], command: str | None) -> None:
+    def _begin(self, settings: Settings, materials: Materials, beginning: Beginning) -> None:
         self.directory.write_settings(
             {
                 "created": utc_now(),
-                "command": command or "python: nas.search(...)",
-                "reference_point": list(point),
+                "command": beginning.command or "python: nas.search(...)",
+                "reference_point": list(beginning.reference_point),
                 "data": {"caption": materials.dataset.caption, **inspect(materials.dataset)},
                 "split": materials.split.describe(),
-                "linear_baseline": linear_baseline(materials.dataset, materials.split, range(settings.rung.folds)),
+                "linear_baseline": beginning.linear_baseline,
                 "versions": versions(),
                 "machine": machine(),
                 "settings": settings.to_json(),
             }
         )
-        self.directory.append_event("started", command=command)
+        self.directory.append_event("started", command=beginning.command)
 
     def _drive(self, settings: Settings, materials: Materials, deadline: Deadline, listener: Listener | None) -> None:
         from nas.evaluation.bundle import Bundle
@@ -354,7 +373,9 @@ class Run:
         objectives = objectives_of(settings.objectives)
         space, indicator = materials.space, materials.indicator
         plan = Plan(space, indicator, objectives, point, settings.rung, settings.seed, settings.budget, lag)
-        study = RunStudy(self.directory.journal, objectives, make_sampler(settings.sampler, space, settings.seed))
+        past = len(self.candidates) if self.directory.journal.exists() else 0
+        sampler = make_sampler(settings.sampler, space, settings.seed, past=past)
+        study = RunStudy(self.directory.journal, objectives, sampler)
         state = Search(plan, study, self.directory, listener)
         threads = max(int(settings.workers.cpus), 1)
         setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, settings.workers.gpus > 0)
@@ -395,7 +416,7 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
 
     objectives = objectives_of(settings.objectives)
     classes = len(materials.dataset.class_names)
-    point = reference_point_of(starting_values(materials.space), objectives, materials.indicator, classes)
+    point = reference_point_of(materials.space.prototype.cost(), objectives, materials.indicator, classes)
     plan = Plan(materials.space, materials.indicator, objectives, point, settings.rung, settings.seed, settings.budget)
     check_plan(plan, settings.folds)
     make_sampler(settings.sampler, materials.space, settings.seed)

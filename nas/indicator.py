@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nas import units
+from nas.cost import Cost
 from nas.errors import InputError
 from nas.measurement import Measurement
 from nas.presets import resolve
@@ -58,6 +59,7 @@ METRICS: Final[Mapping[str, Metric]] = {
         Metric("macro_f1", Step.TRAINING, "maximize", "share", units.SHARE),
     )
 }
+COSTS: Final = tuple(m.name for m in METRICS.values() if m.step is Step.COST)
 LATENCY_RATIO: Final = "latency_ratio"  # measured beside latency_ms: the quotient to the prototype's
 
 
@@ -190,6 +192,13 @@ def overall(verdicts: Iterable[Verdict]) -> Status:
     return next((s for s in (Status.VIOLATED, Status.UNDECIDED) if s in statuses), Status.MET)
 
 
+def exact_costs(cost: Cost) -> dict[str, Measurement]:
+    """The metrics that are known from the graph alone."""
+    return {
+        name: Measurement.exact(getattr(cost, name), METRICS[name].unit, "counted from the graph") for name in COSTS
+    }
+
+
 class ConstraintSpec(StrictModel):
     """One entry of a constraints file."""
 
@@ -215,6 +224,8 @@ class ConstraintSpec(StrictModel):
             raise ValueError(f"give exactly one of max, min, max_ratio_to_prototype (got {', '.join(given) or 'none'})")
         if self.max_ratio_to_prototype is not None and self.metric != "latency_ms":
             raise ValueError("max_ratio_to_prototype goes with latency_ms only")
+        if "confidence" in self.model_fields_set and METRICS[self.metric].step is not Step.TRAINING:
+            raise ValueError("confidence goes with accuracy, balanced_accuracy and macro_f1 only")
         if self.max_ratio_to_prototype is None:
             self.limit()
         return self
@@ -243,6 +254,16 @@ class IndicatorSpec(StrictModel):
     """A constraints file."""
 
     constraints: list[ConstraintSpec]
+
+    @model_validator(mode="after")
+    def _once(self) -> IndicatorSpec:
+        sides = [(c.constraint().measured, c.constraint().upper) for c in self.constraints]
+        for metric, upper in sides:
+            if sides.count((metric, upper)) > 1:
+                raise ValueError(f"{metric} has two {'upper' if upper else 'lower'} bounds; keep the stricter one")
+        if len({c.confidence for c in self.constraints if METRICS[c.metric].step is Step.TRAINING}) > 1:
+            raise ValueError("one confidence for all accuracies: their intervals are made once")
+        return self
 
 
 def load_indicator(source: str | Path | Indicator) -> Indicator:

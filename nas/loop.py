@@ -10,11 +10,11 @@ import enum
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from nas.errors import InputError
 from nas.evaluation.job import Job
-from nas.indicator import Indicator, Status, Step, overall
+from nas.indicator import Indicator, Status, Step, exact_costs, overall
 from nas.pareto import Objective
 from nas.run.candidate import Candidate, Outcome, State
 from nas.run.directory import RunDirectory
@@ -23,6 +23,7 @@ from nas.run.study import RunStudy
 from nas.rung import Rung
 from nas.space import SearchSpace
 
+HOPELESS: Final = 5  # failures without any success, after which a search ends
 MAX_FREE: Final = 500  # proposals in a row that cost nothing, before the space counts as exhausted
 
 
@@ -91,10 +92,15 @@ class Search:
         self._repeats: dict[int, list[int]] = {}
         self._requeued: deque[int] = deque()
         self._untold: set[int] = set()
+        self._forgiven: set[int] = set()
+        self._prototype = plan.space.prototype
         self._next_tell = 0
         self._bulky = directory.stored()  # candidates whose weights are on disk
         self.stop_reason: str | None = None
-        for candidate in study.load():
+        past = study.load()
+        if not any(c.state is State.TRAINED for c in past):  # the environment was at fault: try them again
+            self._forgiven.update(c.trial for c in past if c.state is State.FAILED)
+        for candidate in past:
             self._restore(candidate)
         self.front = self._front()
 
@@ -104,14 +110,9 @@ class Search:
         return list(self._candidates.values())
 
     @property
-    def running(self) -> int:
-        """How many are with an evaluator, or wait for one after a resume."""
-        return sum(c.state is State.RUNNING for c in self._candidates.values())
-
-    @property
     def charged(self) -> int:
         """How many count against the budget."""
-        return sum(c.charged for c in self._candidates.values())
+        return sum(c.charged for c in self._candidates.values() if c.trial not in self._forgiven)
 
     @property
     def done(self) -> bool:
@@ -126,7 +127,9 @@ class Search:
     def propose(self) -> Job | None:
         """The next candidate to evaluate; None when there is none now (see :attr:`done`)."""
         if self._requeued and not self.done:
-            return self._job(self._candidates[self._requeued.popleft()])
+            again = self._candidates[self._requeued.popleft()]
+            self._listener.proposed(again)
+            return self._job(again)
         for _ in range(MAX_FREE):
             if self._plan.budget is not None and self.charged >= self._plan.budget:
                 self.stop("budget")
@@ -146,13 +149,20 @@ class Search:
     def finish(self, job: Job, outcome: Outcome, files: Mapping[str, bytes] | None = None) -> Candidate:
         """Records what an evaluator found: files first, then the journal, then the front."""
         candidate = replace(self._candidates[job.trial], outcome=outcome)
-        self._bulky.add(candidate.id)
-        if files:
-            self._directory.store(candidate.id, {**files, "architecture.json": candidate.architecture.encode()})
+        if outcome.state is State.TRAINED:
+            self._bulky.add(candidate.id)
+            self._directory.store(candidate.id, {**(files or {}), "architecture.json": candidate.architecture.encode()})
         self._record(candidate)
         self._update_front()
+        self._stop_if_hopeless()
         self._listener.finished(candidate, self.front)
         return candidate
+
+    def _stop_if_hopeless(self) -> None:
+        """Ends a search in which nothing works; the failures are tried again when it is resumed."""
+        ended = [c.state for c in self._candidates.values() if c.trial not in self._forgiven]
+        if State.TRAINED not in ended and ended.count(State.FAILED) >= HOPELESS:
+            self.stop(f"{HOPELESS} candidates failed and none could be evaluated")
 
     def rewrite_front(self) -> Front:
         """Writes the front's files again from what is recorded."""
@@ -163,7 +173,8 @@ class Search:
         """Asks the sampler, and records the proposal; repeats and what exact costs refuse are finished at once."""
         plan, space = self._plan, self._plan.space
         number = len(self._candidates)
-        asked = self._study.ask(self._distributions, space.to_params(space.prototype) if number == 0 else None)
+        prototype = None if self._prototype.id in self._by_id else space.to_params(self._prototype)
+        asked = self._study.ask(self._distributions, prototype)
         architecture = space.from_params(asked.params)
         original = self._by_id.get(architecture.id)
         candidate = Candidate(
@@ -176,7 +187,7 @@ class Search:
             cost=architecture.cost() if original is None else self._candidates[original].cost,
             repeat_of=original,
         )
-        self._study.record_start(candidate, asked.params, self._distributions)
+        self._study.record_start(candidate, asked, self._distributions)
         self._candidates[number] = candidate
         self._untold.add(number)
         if original is not None:
@@ -188,9 +199,8 @@ class Search:
 
     def _refuse_if_too_costly(self, candidate: Candidate) -> None:
         """Records a candidate that its exact costs refuse; the prototype is trained all the same."""
-        costs = {name: m for c in self._plan.indicator.at(Step.COST) if (m := candidate.measurement(name := c.metric))}
-        verdicts = self._plan.indicator.judge(costs, (Step.COST,), 0.0)
-        if candidate.trial != 0 and overall(verdicts) is Status.VIOLATED:
+        verdicts = self._plan.indicator.judge(exact_costs(candidate.cost), (Step.COST,), 0.0)
+        if candidate.id != self._prototype.id and overall(verdicts) is Status.VIOLATED:
             finished = replace(candidate, outcome=Outcome(State.REJECTED, verdicts))
             self._record(finished)
             self._listener.finished(finished, self.front)
@@ -232,7 +242,7 @@ class Search:
         """Takes a candidate from the journal; what was in flight is queued again."""
         self._candidates[candidate.trial] = candidate
         self._untold.add(candidate.trial)
-        if candidate.repeat_of is None:
+        if candidate.repeat_of is None and candidate.trial not in self._forgiven:
             self._by_id.setdefault(candidate.id, candidate.trial)
         if candidate.outcome is not None:
             if self._plan.lag is None:
@@ -246,7 +256,9 @@ class Search:
 
     def _job(self, candidate: Candidate) -> Job:
         graph = candidate.network().graph()
-        return Job(candidate.trial, candidate.id, graph, self._plan.rung, candidate.seed, candidate.trial == 0)
+        return Job(
+            candidate.trial, candidate.id, graph, self._plan.rung, candidate.seed, candidate.id == self._prototype.id
+        )
 
     def _front(self) -> Front:
         return front_of(self.candidates, self._plan.objectives, self._plan.reference_point)
@@ -254,7 +266,7 @@ class Search:
     def _update_front(self) -> None:
         self.front = self._front()
         self._directory.write_front(self.front)
-        spare = self._bulky - {m.id for m in self.front.members} - {self._candidates[0].id}
+        spare = self._bulky - {m.id for m in self.front.members} - {self._prototype.id}
         self._directory.drop_bulk(spare)
         self._bulky -= spare
 
@@ -265,9 +277,3 @@ def check_plan(plan: Plan, folds: int) -> None:
         raise InputError(f"effort {plan.rung}: the split has {folds} folds; use at most {folds}x{plan.rung.epochs}")
     if plan.budget is not None and plan.budget < 1:
         raise InputError(f"budget {plan.budget}: at least 1 candidate")
-
-
-def starting_values(space: SearchSpace) -> dict[str, Any]:
-    """The prototype's exact costs by metric name, for the reference point."""
-    cost = space.prototype.cost()
-    return {name: getattr(cost, name) for name in ("params", "macs", "weight_bytes", "peak_activation_bytes")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
@@ -22,6 +23,20 @@ from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
 DEFAULT_TIME_S: Final = 300.0
+_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "space": (dict,),
+    "objectives": (list,),
+    "data_source": (str, NoneType),
+    "data_fingerprint": (str,),
+    "image_size": (int, NoneType),
+    "folds": (int,),
+    "holdout": (int, float),
+    "split_hash": (str,),
+    "sampler": (str,),
+    "seed": (int,),
+    "budget": (int, NoneType),
+    "time_s": (int, float, NoneType),
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,9 @@ class Settings:
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         """Reads what :meth:`to_json` wrote.  Raises DecodeError for anything else."""
         try:
+            for name, kinds in _KINDS.items():
+                if not isinstance(data[name], kinds) or isinstance(data[name], bool):
+                    raise TypeError(f"{name}: {data[name]!r}")
             return cls(
                 **{name: data[name] for name in cls.__dataclass_fields__}
                 | {
@@ -140,15 +158,21 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
         raise DecodeError(f"run.yaml: the search space cannot be read ({error!r:.300})") from error
 
 
-def materials_of(settings: Settings, dataset: Dataset | None = None, space: SearchSpace | None = None) -> Materials:
-    """Loads what a recorded search needs, and checks that it is what it was.
+def import_space(description: Mapping[str, Any]) -> None:
+    """Imports the module that defines a user's own family, where run.yaml names one."""
+    if description.get("spec") is None and isinstance(description.get("source"), str):
+        load_space(description["source"])
+
+
+def recorded_data(settings: Settings, dataset: Dataset | None = None) -> tuple[Dataset, Split]:
+    """The data and the folds of a recorded search.
 
     Raises:
-        InputError: the data or the split differ from those that the run was started with.
+        InputError: they are not what the run was started with, or must be given again.
     """
     if dataset is None:
         if settings.data_source is None:
-            raise InputError("this run's data was given as a Python object: pass it again, run.resume(dataset=...)")
+            raise InputError("this run's data was given as a Python object: pass it again, as dataset=...")
         dataset = load_dataset(settings.data_source, image_size=settings.image_size)
     if dataset.fingerprint != settings.data_fingerprint:
         raise InputError(
@@ -161,5 +185,15 @@ def materials_of(settings: Settings, dataset: Dataset | None = None, space: Sear
             f"the folds come out differently (hash {split.hash}, was {settings.split_hash}): another version of "
             "scikit-learn? Start a new search, or install the versions named in run.yaml"
         )
-    adapted = fit_to_data(space or recorded_space(settings.space), dataset.input_shape, len(dataset.class_names))
-    return Materials(adapted, load_indicator(settings.indicator), dataset, split)
+    return dataset, split
+
+
+def materials_of(settings: Settings, dataset: Dataset | None = None, space: SearchSpace | None = None) -> Materials:
+    """Loads what a recorded search needs, and checks that it is what it was.
+
+    Raises:
+        InputError: the data or the split differ from those that the run was started with.
+    """
+    data, split = recorded_data(settings, dataset)
+    adapted = fit_to_data(space or recorded_space(settings.space), data.input_shape, len(data.class_names))
+    return Materials(adapted, load_indicator(settings.indicator), data, split)

@@ -102,6 +102,8 @@ def fit_to_data(space: SearchSpace, input_shape: tuple[int, int, int], classes: 
 
 
 def _checked(thing: object, name: str) -> SearchSpace:
+    if isinstance(thing, type):
+        raise InputError(f"{name} is a class; name an instance of it")
     if isinstance(thing, SearchSpace):
         return thing
     wanted = ("prototype", "distributions", "to_params", "from_params", "edits", "sample")
@@ -116,5 +118,5 @@ def _import_object(text: str) -> object:
         sys.path.append(here)  # a module in the folder where the user stands, as `python` itself would find it
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
         raise InputError(f"{text}: cannot be imported ({error}); write package.module:object") from error

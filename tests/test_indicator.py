@@ -81,6 +81,8 @@ def test_only_what_is_known_is_judged() -> None:
         ("constraints:\n  - {metric: params, max: 10 ms}\n", 2, "quantity"),
         ("constraints:\n  - metric: params\n    maximum: 3\n", 3, "unknown key"),
         ("constraints:\n- {metric: params, max_ratio_to_prototype: 0.5}\n", 2, "latency_ms only"),
+        ("constraints:\n- {metric: params, max: 3, confidence: 0.9}\n", 2, "confidence goes with"),
+        ("constraints:\n- {metric: params, max: 3}\n- {metric: params, max: 4}\n", 1, "two upper bounds"),
         ("constrains: []\n", 1, "unknown key"),
         ("constraints: [\n", 2, "not valid YAML"),
         ("constraints: &a [*a]\n", 1, "aliases"),

@@ -52,7 +52,7 @@ def test_panel_tells_front_staircase_prototype_and_bounds() -> None:
     assert panel.excluded[0].label == "parameters > 100K" and panel.excluded[1].label == "accuracy < 80 %"
     assert panel.accuracy_label == "accuracy (%, 5 folds, 8 epochs)"
     assert panel.interval == HOW
-    assert panel.subtitle == "2 networks, all meet the indicator"
+    assert panel.subtitle == "front of 2 networks, meeting the indicator"
     assert len(panel.trained) == 5 and panel.outside == ()
 
 
@@ -132,7 +132,7 @@ def test_figure_holds_what_the_panel_says() -> None:
         "prototype",
     ]
     texts = [text.get_text() for text in figure.texts]
-    assert texts == ["Accuracy and parameters", "2 networks, all meet the indicator", f"{CAPTION}\nBars: {HOW}."]
+    assert texts == ["Accuracy and parameters", "front of 2 networks, meeting the indicator", f"{CAPTION}\nBars: {HOW}."]
     assert [text.get_text() for text in axes.texts] == ["prototype"]
 
 

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import optuna
 import pytest
 
 from nas.errors import DecodeError, EnvironmentStopError
 from nas.indicator import Indicator, Status, Verdict
-from nas.loop import Plan, Search
+from nas.loop import HOPELESS, Plan, Search
 from nas.measurement import Measurement
 from nas.pareto import objectives_of
 from nas.run.atomic import write_atomic
@@ -16,6 +17,7 @@ from nas.run.study import RunStudy, repair_tail
 from nas.rung import Rung
 from nas.space import load_space
 from nas.synthesis.evolution import EvolutionSampler
+from nas.synthesis.samplers import make_sampler
 
 OBJECTIVES = objectives_of(["accuracy", "params"])
 SPACE = load_space("tiny")
@@ -54,6 +56,47 @@ def test_the_state_machine_without_executor(tmp_path: Path) -> None:
         killed.finish(job, accuracy(0.5))
     assert killed.done and killed.stop_reason == "budget"
     assert killed.charged == 6
+
+
+def test_failures_are_tried_again_when_nothing_ever_worked(tmp_path: Path) -> None:
+    search = open_search(tmp_path, budget=20)
+    ids = []
+    while (job := search.propose()) is not None:
+        ids.append(job.id)
+        search.finish(job, Outcome(State.FAILED, failure={"kind": "x", "reason": "y", "log": ""}))
+    assert len(ids) == HOPELESS
+    assert search.stop_reason is not None and "none could be evaluated" in search.stop_reason
+    again = open_search(tmp_path, budget=20)
+    assert again.charged == 0
+    first = again.propose()
+    assert first is not None
+    assert (first.id, first.reference, first.trial) == (ids[0], True, HOPELESS)
+    again.finish(first, accuracy(0.7))
+    assert again.front.members[0].id == ids[0]
+
+
+def test_samplers_go_on_where_they_were(tmp_path: Path) -> None:
+    """NSGA-II's generations and its random state outlive a resume."""
+
+    def session(trials: int) -> Search:
+        plan = Plan(load_space("emotionnet-nano"), Indicator(), OBJECTIVES, (0.1, 1e6), Rung(1, 1), 0, trials)
+        past = len(RunStudy.read(tmp_path / "study.journal")) if (tmp_path / "study.journal").exists() else 0
+        sampler = make_sampler("nsga2", plan.space, 0, past=past)
+        search = Search(plan, RunStudy(tmp_path / "study.journal", OBJECTIVES, sampler), RunDirectory(tmp_path))
+        while (job := search.propose()) is not None:
+            search.finish(job, accuracy(0.5 + job.trial / 1000))
+        return search
+
+    session(55)
+    search = session(75)
+    assert search.charged == 75
+    assert len(search.candidates) <= 85  # crossover repeats a few; a random state that starts again, dozens
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.journal"))
+    )
+    trials = optuna.load_study(study_name="nas", storage=storage).trials
+    generations = [value for t in trials for key, value in t.system_attrs.items() if key.endswith("generation")]
+    assert len(generations) >= 75 and {generations[0], generations[-1]} == {0, 1}
 
 
 def test_a_lag_waits_for_what_a_proposal_rests_on(tmp_path: Path) -> None:

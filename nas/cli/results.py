@@ -45,7 +45,7 @@ def front(
             console.print(front_table(found))
         baseline = opened.baseline
         if baseline is not None:
-            console.print(f"linear baseline (LDA on pixels, same fold): {baseline:.1%}", soft_wrap=True)
+            console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)
         console.print(f"hypervolume {found.hypervolume:.6g}; measured on {opened.caption}", soft_wrap=True)
 
 

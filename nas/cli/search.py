@@ -68,7 +68,7 @@ def search(
     from nas.cli.view import View
     from nas.evaluation.augment import Augmentation
     from nas.evaluation.train import Recipe
-    from nas.run.directory import new_run_directory
+    from nas.run.directory import new_run_directory, remove_unbegun
     from nas.rung import Rung
     from nas.settings import DEFAULT_TIME_S, Workers
 
@@ -107,10 +107,8 @@ def search(
 
     try:
         run = _watched(go, view, directory.path)
-    except InputError:
-        if not any(directory.path.iterdir()):
-            directory.path.rmdir()  # nothing was begun: leave nothing behind
-        raise
+    finally:
+        remove_unbegun(directory)
     _conclude(run, view, as_json=as_json)
 
 
@@ -138,7 +136,7 @@ def resume(
     more = None if budget is None else _more(budget)
     time_s = _seconds(time)
     limit = time_s or (None if more else opened.settings.time_s)
-    view = View(budget=None, time_s=limit, quiet=as_json, path=opened.path, past=len(opened.candidates))
+    view = View(budget=more, time_s=limit, quiet=as_json, path=opened.path)
     done = _watched(
         lambda: opened.resume(budget=more, time_s=time_s, workers=workers, listener=view), view, opened.path
     )
@@ -152,7 +150,13 @@ def _watched(go: Any, view: Any, path: Path) -> Run:
             result: Run = go()
             return result
     except KeyboardInterrupt as error:
-        typer.echo(f"interrupted; everything finished is kept. Go on with:  nas resume {path}", err=True)
+        begun = (path / "study.journal").exists()
+        typer.echo(
+            f"interrupted; everything finished is kept. Go on with:  nas resume {path}"
+            if begun
+            else "interrupted before anything was begun",
+            err=True,
+        )
         raise typer.Exit(130) from error
     except (EnvironmentStopError, NothingEvaluatedError) as error:
         typer.echo(f"error: {error}\nwhen that is mended, go on with:  nas resume {path}", err=True)
@@ -178,6 +182,6 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _more(text: str) -> int:
-    if not text.removeprefix("+").isdigit() or int(text) < 1:
+    if not text.removeprefix("+").isdecimal() or int(text) < 1:
         raise InputError(f"--budget {text}: write how many candidates more, such as +20")
     return int(text)

@@ -32,11 +32,11 @@ class View:
         budget, time_s: the limits, for what remains.
         quiet: shows nothing on standard output (it is for JSON), plain lines go to standard error.
         path: of the run.
-        past: candidates of earlier sessions, that are loaded but not news.
     """
 
-    def __init__(self, *, budget: int | None, time_s: float | None, quiet: bool, path: Path, past: int = 0) -> None:
-        self._budget, self._time_s, self._path, self._past = budget, time_s, path, past
+    def __init__(self, *, budget: int | None, time_s: float | None, quiet: bool, path: Path) -> None:
+        self._budget, self._time_s, self._path = budget, time_s, path
+        self._charged = 0
         self._console = Console(stderr=quiet, highlight=False)
         self._started = time.monotonic()
         self._counts: Counter[str] = Counter()
@@ -70,6 +70,7 @@ class View:
         """A candidate has its outcome."""
         self._running.pop(candidate.trial, None)
         self._counts[candidate.state.value] += 1
+        self._charged += candidate.charged
         self._front = front
         if candidate.state is State.TRAINED:
             self._trained_at.append(time.monotonic())
@@ -91,7 +92,7 @@ class View:
         if self._time_s is not None:
             parts.append(f"{format_duration(max(self._time_s - self._elapsed, 0))} left")
         elif self._budget is not None:
-            parts.append(f"{max(self._budget - done, 0)} of {self._budget} left")
+            parts.append(f"{max(self._budget - self._charged, 0)} of {self._budget} left")
         if self._front is not None:
             parts.append(f"front: {len(self._front.members)} {self._front.status}")
         return "[" + ", ".join(parts) + "]"
@@ -115,14 +116,16 @@ class View:
         self._console.print(Text(front.headline(), style="bold red" if front.status == "nearest" else "bold"))
         if front.members:
             self._console.print(front_table(front))
-        prototype = run.candidates[0]
-        self._console.print(f"prototype: {candidate_line(prototype)}", soft_wrap=True)
+        for prototype in run.candidates[:1]:
+            self._console.print(f"prototype: {candidate_line(prototype)}", soft_wrap=True)
         baseline = run.baseline
         if baseline is not None:
-            self._console.print(f"linear baseline (LDA on pixels, same fold): {baseline:.1%}", soft_wrap=True)
+            self._console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)
         self._console.print(f"measured on {run.caption}", soft_wrap=True)
-        self._console.print(f"plots: {run.directory.plots}/accuracy_params.png", soft_wrap=True)
-        self._console.print(f"take one home:  nas export {run.path} --pick knee --format keras,tflite", soft_wrap=True)
+        if front.members:
+            self._console.print(f"plots: {run.directory.plots}/accuracy_params.png", soft_wrap=True)
+            export = f"nas export {run.path} --pick knee --format keras,tflite"
+            self._console.print(f"take one home:  {export}", soft_wrap=True)
         self._console.print(f"go on:  nas resume {run.path} --time 30m", soft_wrap=True)
 
 
@@ -138,7 +141,7 @@ def candidate_line(candidate: Candidate) -> str:
         head += f" acc {accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
     if latency is not None:
         head += f" {latency:.2f} ms"
-    word = "rejected" if candidate.state is State.REJECTED else candidate.status.value
+    word = candidate.status.value if candidate.state is State.TRAINED else candidate.state.value
     return f"{head} {word}{why}"
 
 

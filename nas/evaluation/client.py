@@ -47,7 +47,6 @@ class EvaluatorProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._served = 0
         self._job: Job | None = None
-        self.activity = "idle"
 
     @property
     def job(self) -> Job | None:
@@ -94,7 +93,6 @@ class EvaluatorProcess:
         if self._process is None:
             self.start()
         self._job = job
-        self.activity = "starting" if self._served == 0 else "building"
         self._served += 1
         self._send({"job": job.to_json()})
 
@@ -114,14 +112,12 @@ class EvaluatorProcess:
                 message = json.loads(self._reader.recv_bytes())
             except (EOFError, OSError):
                 return self._died()
-            if message["type"] == "progress":
-                self.activity = message["text"]
-            elif message["type"] in ("done", "failed"):
+            if message["type"] in ("done", "failed"):
                 return self._finished(message)
         return None
 
     def _finished(self, message: Mapping[str, Any]) -> Finished:
-        self._job, self.activity = None, "idle"
+        self._job = None
         if message["type"] == "failed":
             return self._failure(**message["failure"])
         outcome = Outcome.from_json(message["outcome"])
@@ -138,7 +134,7 @@ class EvaluatorProcess:
         code = self._process.wait()
         cause = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
         finished = self._failure("evaluator died", f"the evaluator process ended with {cause}")
-        self._job, self.activity = None, "idle"
+        self._job = None
         self.close()
         return finished
 
@@ -156,4 +152,4 @@ class EvaluatorProcess:
         self._writer.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._process = None
-        self._job, self.activity = None, "idle"
+        self._job = None

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.cost import cost_of
 from nas.deploy.latency import Latency, measure_latency
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.job import Job, Setup
 from nas.evaluation.metrics import measure_predictions
 from nas.evaluation.train import Trainer
-from nas.indicator import LATENCY_RATIO, Indicator, Status, Step, Verdict, overall
+from nas.indicator import LATENCY_RATIO, Indicator, Status, Step, Verdict, exact_costs, overall
 from nas.measurement import Measurement
 from nas.networks.build import build_model, get_weights
 from nas.networks.tflite import check_same_output, to_tflite
 from nas.run.candidate import Outcome, State
 
 _COMPARED: Final = 8  # images on which a converted file is compared with its model
-Progress = Callable[[str], None]
 
 
 @dataclass
@@ -35,20 +34,19 @@ class Evaluation:
     exclusive: bool
     _reference: bytes | None = field(default=None, init=False)
 
-    def run(self, job: Job, progress: Progress) -> tuple[Outcome, dict[str, bytes]]:
+    def run(self, job: Job) -> tuple[Outcome, dict[str, bytes]]:
         """The outcome, and the files to keep (weights, predictions, the exported network)."""
         start = time.perf_counter()
         seconds: dict[str, float] = {}
         measurements: dict[str, Measurement] = {}
         trainer = Trainer(job.graph, self.setup.recipe, job.seed)
         seconds.update(trainer.seconds)
-        progress("measuring")
         self._measure(trainer.model, measurements, seconds)
         gate = self._judge(job, measurements, (Step.COST, Step.EXPORT, Step.LATENCY), time.perf_counter() - start)
         worker: dict[str, Any] = {"exclusive_core": self.exclusive}
         if overall(gate) is Status.VIOLATED and not job.reference:
             return Outcome(State.REJECTED, gate, measurements, None, seconds, None, worker), {}
-        files = self._train(job, trainer, measurements, progress)
+        files = self._train(job, trainer, measurements)
         seconds.update(trainer.seconds)
         begin = time.perf_counter()
         content = to_tflite(trainer.model)
@@ -69,8 +67,8 @@ class Evaluation:
         before: tuple[Verdict, ...] = (),
     ) -> tuple[Verdict, ...]:
         """Verdicts in order; those that a cheaper step gave keep what they cost."""
-        exact = _exact_costs(job)
-        known = {v.metric: v.seconds for v in before}
+        exact = exact_costs(cost_of(job.graph))
+        known = {(v.metric, v.side): v.seconds for v in before}
         verdicts = self.setup.indicator.judge({**exact, **measurements}, tuple(steps), elapsed)
         return tuple(Verdict(v.metric, v.value, v.bound, v.side, v.status, _seconds(v, exact, known)) for v in verdicts)
 
@@ -89,14 +87,11 @@ class Evaluation:
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", "exported before training")
         seconds["measure"] = time.perf_counter() - begin
 
-    def _train(
-        self, job: Job, trainer: Trainer, measurements: dict[str, Measurement], progress: Progress
-    ) -> dict[str, bytes]:
+    def _train(self, job: Job, trainer: Trainer, measurements: dict[str, Measurement]) -> dict[str, bytes]:
         """Trains every fold of the rung; adds the trained metrics; returns weights and out-of-fold predictions."""
         b = self.bundle
         tested, probabilities, files = [], [], {}
         for k in reversed(range(job.rung.folds)):  # fold 0 last: its model is the one that is exported
-            progress(f"training fold {k + 1} of {job.rung.folds}")
             train, test = b.folds[k]
             trainer.fit(b.images[train], b.labels[train], job.rung.epochs, k)
             tested.append(test)
@@ -139,16 +134,8 @@ def _widened(m: Measurement) -> Measurement:
     return Measurement(m.value, min(m.low, m.value), max(m.high, m.value), m.unit, m.n, m.provenance)
 
 
-def _exact_costs(job: Job) -> dict[str, Measurement]:
-    from nas.cost import cost_of
-
-    cost = cost_of(job.graph)
-    names = ("params", "macs", "weight_bytes", "peak_activation_bytes")
-    return {name: Measurement.exact(getattr(cost, name), name, "counted from the graph") for name in names}
-
-
-def _seconds(verdict: Verdict, exact: dict[str, Measurement], known: dict[str, float]) -> float:
-    return 0.0 if verdict.metric in exact else round(known.get(verdict.metric, verdict.seconds), 3)
+def _seconds(verdict: Verdict, exact: dict[str, Measurement], known: dict[tuple[str, str], float]) -> float:
+    return 0.0 if verdict.metric in exact else round(known.get((verdict.metric, verdict.side), verdict.seconds), 3)
 
 
 def _npz(**arrays: Any) -> bytes:

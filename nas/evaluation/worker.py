@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import sys
 import threading
 import time
@@ -28,8 +29,10 @@ def main() -> None:
     reader = Connection(int(sys.argv[1]), writable=False)
     writer = Connection(int(sys.argv[2]), readable=False)
     inbox: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_receive, args=(reader, inbox), daemon=True).start()
+    scratch: list[Path] = []
+    threading.Thread(target=_receive, args=(reader, inbox, scratch), daemon=True).start()
     setup = inbox.get()
+    scratch.append(Path(setup["scratch"]))
     lease = CoreLease(setup["setup"]["threads"])
     lease.pin()
     evaluation = _prepare(setup, lease)
@@ -37,16 +40,19 @@ def main() -> None:
     _send(writer, {"type": "ready", "cores": lease.cores, "seconds": start_seconds})
     while True:
         message = inbox.get()
-        reply = _serve(evaluation, message["job"], Path(setup["scratch"]), writer)
+        reply = _serve(evaluation, message["job"], scratch[0])
         reply["start_seconds"], start_seconds = start_seconds, 0.0
         _send(writer, reply)
 
 
-def _receive(reader: Connection, inbox: queue.Queue[dict[str, Any]]) -> None:
+def _receive(reader: Connection, inbox: queue.Queue[dict[str, Any]], scratch: list[Path]) -> None:
+    """Passes messages on; when the owner is gone, takes the scratch folder away and ends the process."""
     while True:
         try:
             inbox.put(json.loads(reader.recv_bytes()))
         except (EOFError, OSError):
+            for folder in scratch:
+                shutil.rmtree(folder, ignore_errors=True)
             os._exit(0)
 
 
@@ -76,22 +82,21 @@ def _prepare(message: dict[str, Any], lease: CoreLease) -> Any:
     return Evaluation(Bundle.load(Path(message["bundle"])), setup, lease.exclusive)
 
 
-def _serve(evaluation: Any, job_json: dict[str, Any], scratch: Path, writer: Connection) -> dict[str, Any]:
+def _serve(evaluation: Any, job_json: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """One candidate; whatever it raises becomes its recorded failure."""
-    import tensorflow as tf
     import tf_keras
 
     from nas.evaluation.job import Job
 
     try:
         job = Job.from_json(job_json)
-        outcome, files = evaluation.run(job, lambda text: _send(writer, {"type": "progress", "text": text}))
+        outcome, files = evaluation.run(job)
         names = []
         for name, content in files.items():
             (scratch / name).write_bytes(content)
             names.append(name)
         return {"type": "done", "outcome": outcome.to_json(), "files": names}
-    except (Exception, tf.errors.OpError) as error:  # noqa: BLE001 - the worker boundary: recorded, and the search goes on
+    except Exception as error:  # noqa: BLE001 - the worker boundary: recorded, and the search goes on
         traceback.print_exc()
         kind = type(error).__name__
         reason = str(error).strip().split("\n")[0][:500] if isinstance(error, NasError) else f"{kind}: {error}"[:500]

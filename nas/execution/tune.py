@@ -7,6 +7,7 @@ state goes to a temporary folder that nobody reads back: a resumed search reads 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import math
@@ -14,7 +15,6 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-from nas.errors import EnvironmentStopError, NasError  # noqa: E402
+from nas.errors import EnvironmentStopError, InputError, NasError  # noqa: E402
 from nas.evaluation.client import EvaluatorProcess  # noqa: E402
 from nas.evaluation.job import Job, Setup  # noqa: E402
 from nas.execution.deadline import Deadline  # noqa: E402
@@ -91,9 +91,18 @@ def _ray(pool: Workers, data_bytes: int) -> Iterator[None]:
             f"Ray cannot be started or reached ({error}); check --ray-address, or use --executor local"
         ) from error
     try:
+        _check_resources(pool)
         yield
     finally:
         ray.shutdown()
+
+
+def _check_resources(pool: Workers) -> None:
+    """Raises InputError where no node could ever hold one worker: Ray would wait for it for ever."""
+    for name, wanted, option in (("GPU", pool.gpus, "--gpus-per-worker"), ("CPU", pool.cpus, "--cpus-per-worker")):
+        largest = max((node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
+        if wanted > largest:
+            raise InputError(f"{wanted:g} {name}s a worker, but no node has more than {largest:g}; lower {option}")
 
 
 def _fit(driver: _Driver, setup: Setup, bundle: Path, pool: Workers, storage: str) -> None:
@@ -101,7 +110,7 @@ def _fit(driver: _Driver, setup: Setup, bundle: Path, pool: Workers, storage: st
         CandidateTrainable,
         setup_json=setup.to_json(),
         bundle_path=str(bundle),
-        bundle_bytes=ray.put(bundle.read_bytes()),
+        bundle_bytes=bundle.read_bytes(),
         store=driver.store,
     )
     tuner = tune.Tuner(
@@ -219,6 +228,8 @@ class _Reporter(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE while a rung is being trained, then what the search decides."""
+        if result.get("stopped"):
+            self._driver.error = EnvironmentStopError(str(result["stopped"]))
         job = self._driver.jobs.get(trial.trial_id)
         if job is None or not result.get("outcome"):
             return str(TrialScheduler.CONTINUE)
@@ -299,8 +310,10 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         """Finds the data (written once a node where the driver's file is out of sight) and makes an evaluator slot."""
         self._store = store
         path = Path(bundle_path)
+        self._lease = None
         if not path.exists():
-            path = _once_a_node(bundle_bytes, path)
+            self._lease = NodeCopy(path, bundle_bytes)
+            path = self._lease.path
         self._evaluator = EvaluatorProcess(path, Setup.from_json(setup_json))
         self._job_text = ""
         self._submitted: int | None = None
@@ -319,15 +332,14 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
             self._submitted = trial
         finished = self._evaluator.poll(HEARTBEAT_S)
         if finished is None:
-            return {"trial": trial, "outcome": ""}
+            return {"trial": trial, "outcome": "", "stopped": ""}
         outcome = finished.outcome
         if finished.files:
             try:
                 ray.get(self._store.put_files.remote(self._job_text, dict(finished.files)))
-            except ray.exceptions.RayTaskError as error:
-                failure = {"kind": "files not stored", "reason": str(error).strip().splitlines()[-1][:500], "log": ""}
-                outcome = replace(outcome, state=State.FAILED, failure=failure)
-        return {"trial": trial, "outcome": json.dumps(outcome.to_json())}
+            except EnvironmentStopError as error:  # the driver's disk is full: this candidate is put back
+                return {"trial": trial, "outcome": "", "stopped": str(error.args[0]) if error.args else str(error)}
+        return {"trial": trial, "outcome": json.dumps(outcome.to_json()), "stopped": ""}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing to save: Tune asks when it stops a trial, but the store has the files already."""
@@ -337,16 +349,31 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         """Never called: there are no retries by Tune."""
 
     def cleanup(self) -> None:
-        """Ends the evaluator."""
+        """Ends the evaluator; the last worker of a node takes its copy of the data away."""
         self._evaluator.close()
+        if self._lease is not None:
+            self._lease.release()
 
 
-def _once_a_node(content: bytes, name: Path) -> Path:
-    """The data as a file of this node, written by whichever worker comes first."""
-    path = Path(tempfile.gettempdir()) / f"{name.parent.name}-{os.getuid()}.npz"
-    if not path.exists():
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    return path
+class NodeCopy:
+    """The data as a file of a node that does not see the driver's; shared by the workers there, gone with the last.
+
+    Args:
+        name: the driver's path, whose folder names the search.
+        content: of the file.
+    """
+
+    def __init__(self, name: Path, content: bytes) -> None:
+        self.path = Path(tempfile.gettempdir()) / f"{name.parent.name}-{os.getuid()}.npz"
+        self._lock = self.path.with_suffix(".lock").open("a")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if not self.path.exists():
+            self.path.write_bytes(content)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def release(self) -> None:
+        """Removes the file when no other worker holds it."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path.unlink(missing_ok=True)
+            self.path.with_suffix(".lock").unlink(missing_ok=True)

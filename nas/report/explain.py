@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
-from nas.indicator import LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict
+from nas.indicator import COSTS, LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict
 from nas.run.candidate import Candidate, State
 from nas.run.judged import not_judged
 
 START: Final = "start"  # the phase in which an evaluator process starts: no candidate's own cost
-_COSTS: Final = tuple(name for name, metric in METRICS.items() if metric.step is Step.COST)
 STEP_NAMES: Final[Mapping[Step, str]] = {
     Step.COST: "exact costs",
     Step.EXPORT: "exported size",
@@ -49,7 +48,7 @@ def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Ind
         "edits": list(candidate.edits),
         "seed": candidate.seed,
         "effort": None if outcome is None else outcome.effort,
-        "costs": {name: _beside(getattr(candidate.cost, name), getattr(prototype.cost, name)) for name in _COSTS},
+        "costs": {name: _beside(getattr(candidate.cost, name), getattr(prototype.cost, name)) for name in COSTS},
         "measurements": _measurements(candidate, prototype),
         "verdicts": [_verdict(candidate, v) for v in candidate.verdicts],
         "not_measured": _not_measured(candidate),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from nas.errors import EnvironmentStopError
 
@@ -34,11 +32,6 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise EnvironmentStopError(
             f"{path}: cannot be written ({error.strerror}); make room or check permissions"
         ) from error
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Replaces ``path`` by ``data`` as indented JSON; not-a-number is refused."""
-    write_atomic(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def _umask() -> int:

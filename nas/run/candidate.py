@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nas.architecture import Architecture
 from nas.cost import Cost
-from nas.indicator import METRICS, Status, Step, Verdict, overall
+from nas.indicator import COSTS, Status, Verdict, exact_costs, overall
 from nas.measurement import Measurement
 from nas.pareto import Objective
 
@@ -109,7 +109,7 @@ class Candidate:
     def charged(self) -> bool:
         """Whether it counts against the budget: repeats and what exact costs refuse reach no evaluator."""
         if self.state is State.REJECTED:
-            return not any(v.status is Status.VIOLATED and _is_free(v.metric) for v in self.verdicts)
+            return not any(v.status is Status.VIOLATED and v.metric in COSTS for v in self.verdicts)
         return self.state is not State.REPEAT
 
     @property
@@ -134,8 +134,8 @@ class Candidate:
 
     def measurement(self, metric: str) -> Measurement | None:
         """The measurement of a metric; exact costs count as measured."""
-        if metric in METRICS and METRICS[metric].step is Step.COST:
-            return Measurement.exact(getattr(self.cost, metric), METRICS[metric].unit, "counted from the graph")
+        if metric in COSTS:
+            return exact_costs(self.cost)[metric]
         return None if self.outcome is None else self.outcome.measurements.get(metric)
 
     def values(self, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
@@ -175,5 +175,8 @@ class Candidate:
         return Architecture.from_json(self.architecture)
 
 
-def _is_free(metric: str) -> bool:
-    return metric in METRICS and METRICS[metric].step is Step.COST
+def charged(candidates: Iterable[Candidate]) -> int:
+    """How many count against a budget; failures do not as long as nothing was ever trained (see the loop)."""
+    own = [c for c in candidates if c.charged]
+    hopeful = any(c.state is State.TRAINED for c in own)
+    return sum(hopeful or c.state is not State.FAILED for c in own)

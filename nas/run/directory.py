@@ -18,12 +18,13 @@ from typing import Any, Final
 import yaml
 
 from nas.errors import DecodeError, EnvironmentStopError, InputError
-from nas.run.atomic import write_atomic, write_json
+from nas.run.atomic import write_atomic
 from nas.run.front import Front
 from nas.yamlfile import read_yaml
 
 SCHEMA: Final = 1
 RESULTS: Final = Path("results")
+_REQUIRED: Final = {"settings": dict, "data": dict, "split": dict, "reference_point": list}
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -89,19 +90,27 @@ class RunDirectory:
         schema = data.get("schema")
         if not isinstance(schema, int) or schema > SCHEMA:
             raise DecodeError(f"{path}: schema {schema!r}; this version reads up to {SCHEMA}: upgrade nanosynth")
+        for name, kind in _REQUIRED.items():
+            if not isinstance(data.get(name), kind):
+                raise DecodeError(f"{path}: {name}: missing or damaged; restore the file, or start a new search")
         return data
 
     def write_front(self, front: Front) -> None:
         """Rewrites front.json and front.csv; a front that differs from the last one also goes to the history."""
-        data = front.to_json()
-        path = self.path / "front.json"
-        if path.exists() and path.read_text() == json.dumps(data, indent=1, allow_nan=False) + "\n":
+        text = json.dumps(front.to_json(), indent=1, allow_nan=False) + "\n"
+        history = sorted((self.path / "fronts").glob("[0-9]*.json"), key=lambda p: (len(p.stem), p.stem))
+        new = not history or history[-1].read_text() != text
+        if not new and self._holds(text, front.to_csv()):
             return
-        write_json(path, data)
+        write_atomic(self.path / "front.json", text)
         write_atomic(self.path / "front.csv", front.to_csv())
-        history = self.path / "fronts"
-        number = 1 + max((int(p.stem) for p in history.glob("*.json") if p.stem.isdigit()), default=-1)
-        write_json(history / f"{number:04d}.json", data)
+        if new:
+            write_atomic(self.path / "fronts" / f"{len(history):04d}.json", text)
+
+    def _holds(self, front_json: str, front_csv: str) -> bool:
+        """Whether both files of the front hold just this."""
+        files = {self.path / "front.json": front_json, self.path / "front.csv": front_csv}
+        return all(path.is_file() and path.read_text() == text for path, text in files.items())
 
     def append_event(self, kind: str, **fields: Any) -> None:
         """Appends one line to events.jsonl: what is no trial."""
@@ -187,7 +196,7 @@ def find_run(name: str | Path) -> RunDirectory:
     raise InputError(f"{name}: no such run; {there}")
 
 
-def remove_empty(directory: RunDirectory) -> None:
-    """Removes a run directory in which nothing was proposed."""
-    if not directory.journal.exists():
+def remove_unbegun(directory: RunDirectory) -> None:
+    """Removes the folder of a run that was never begun: it holds at most our lock."""
+    if directory.path.is_dir() and {p.name for p in directory.path.iterdir()} <= {".lock"}:
         shutil.rmtree(directory.path, ignore_errors=True)

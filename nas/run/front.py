@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from nas.indicator import Indicator, Status
+from nas.cost import Cost
+from nas.indicator import Indicator, Status, exact_costs
 from nas.pareto import Objective, as_losses, hypervolume, non_dominated
 from nas.run.candidate import Candidate, State
 
@@ -142,13 +143,15 @@ def front_of(
 
 
 def reference_point_of(
-    prototype: Candidate | Mapping[str, float], objectives: Sequence[Objective], indicator: Indicator, classes: int
+    prototype: Cost, objectives: Sequence[Objective], indicator: Indicator, classes: int
 ) -> tuple[float, ...]:
     """Chance for the accuracies; for a cost its bound, else twice the prototype's value.
 
-    Latency without an absolute bound has no value before the prototype is measured; 1 s stands in, far above any
-    network of this kind, so that the point can be fixed when the run starts.
+    The point is fixed before anything is measured.  So for a file's size its weights and 50 kB stand in, and for
+    latency a machine of 10^9 multiply-accumulates a second.
     """
+    known = {name: m.value for name, m in exact_costs(prototype).items()}
+    known |= {"size_bytes": prototype.weight_bytes + 50_000.0, "latency_ms": prototype.macs / 1e6}
     bounds = {c.metric: c.limit for c in indicator.constraints if c.upper and not c.ratio}
     point = []
     for objective in objectives:
@@ -157,8 +160,5 @@ def reference_point_of(
         elif objective.name in bounds:
             point.append(bounds[objective.name])
         else:
-            value = (
-                prototype.value(objective.name) if isinstance(prototype, Candidate) else prototype.get(objective.name)
-            )
-            point.append(1000.0 if value is None else 2.0 * value)
+            point.append(2.0 * known[objective.name])
     return tuple(point)

@@ -44,6 +44,7 @@ class Asked:
     number: int
     params: Mapping[str, Any]
     lineage: Mapping[str, Any]
+    marks: Mapping[str, Any]  # what the sampler noted for itself, such as NSGA-II's generation
 
 
 class _NoLock(BaseJournalFileLock):
@@ -131,8 +132,14 @@ class RunStudy:
         with _quiet():
             for trial in trials:
                 self._ids[trial.number] = trial._trial_id
+                marks = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_CONSTRAINT)}
                 self._memory.add_trial(
-                    create_trial(state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions)
+                    create_trial(
+                        state=TrialState.RUNNING,
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        system_attrs=marks,
+                    )
                 )
         return [_candidate(trial) for trial in trials]
 
@@ -142,18 +149,18 @@ class RunStudy:
             if fixed is not None:
                 self._memory.enqueue_trial(dict(fixed))
             trial = self._memory.ask(dict(distributions))
-            lineage = self._memory._storage.get_trial(trial._trial_id).user_attrs.get("lineage", {})
-        return Asked(trial.number, trial.params, lineage)
+            kept = self._memory._storage.get_trial(trial._trial_id)
+        marks = {key: value for key, value in kept.system_attrs.items() if key != "fixed_params"}
+        return Asked(trial.number, trial.params, kept.user_attrs.get("lineage", {}), marks)
 
-    def record_start(
-        self, candidate: Candidate, params: Mapping[str, Any], space: Mapping[str, BaseDistribution]
-    ) -> None:
+    def record_start(self, candidate: Candidate, asked: Asked, space: Mapping[str, BaseDistribution]) -> None:
         """Appends a proposed candidate to the journal as a running trial."""
         template = create_trial(
             state=TrialState.RUNNING,
-            params=dict(params),
+            params=dict(asked.params),
             distributions=dict(space),
             user_attrs={START: candidate.start_json()},
+            system_attrs=dict(asked.marks),
         )
         with self._durable():
             self._ids[candidate.trial] = self._journal.create_new_trial(self._study_id, template)
@@ -204,22 +211,23 @@ def _open_journal(path: Path) -> optuna.storages.JournalStorage:
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
     except OSError as error:
         raise EnvironmentStopError(f"{path}: cannot be opened ({error.strerror}); check permissions") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         raise DecodeError(f"{path}: not an Optuna journal ({error}); the directory is damaged") from error
 
 
 def _told(candidate: Candidate, objectives: Sequence[Objective]) -> tuple[TrialState, list[float] | None]:
-    values = candidate.values(objectives) if candidate.state in (State.TRAINED, State.REPEAT) else None
+    state = None if candidate.outcome is None else candidate.outcome.state  # of a repeat: its original's
+    values = candidate.values(objectives) if state is State.TRAINED else None
     if values is not None:
         return TrialState.COMPLETE, list(values)
-    rejected = candidate.outcome is not None and candidate.outcome.state is State.REJECTED
+    rejected = state is State.REJECTED
     return (TrialState.PRUNED if rejected else TrialState.FAIL), None
 
 
 def _constraints(verdicts: Iterable[Verdict]) -> dict[str, float]:
     """Optuna 5's constraint values: at most 0 unless the verdict is violated."""
     return {
-        f"{_CONSTRAINT}:{v.metric}": v.violation if v.status is Status.VIOLATED else min(v.violation, 0.0)
+        f"{_CONSTRAINT}:{v.metric} {v.side}": v.violation if v.status is Status.VIOLATED else min(v.violation, 0.0)
         for v in verdicts
     }
 

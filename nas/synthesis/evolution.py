@@ -104,7 +104,8 @@ def parents_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirectio
         keep = non_dominated(np.array([t.values for t in allowed]) * sign)
         return [t for t, kept in zip(allowed, keep, strict=True) if kept]
     judged = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    judged.sort(key=lambda t: (max(t.constraints.values(), default=0.0), t.number))
+    # A rejected candidate shows its cheap violations only, so the trained ones come first.
+    judged.sort(key=lambda t: (t.state is TrialState.PRUNED, max(t.constraints.values(), default=0.0), t.number))
     return sorted(judged[:_NEAREST], key=lambda t: t.number)
 
 
