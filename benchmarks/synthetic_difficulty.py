@@ -43,15 +43,15 @@ def faces(knobs: str) -> Dataset:
     return synthetic_faces(0, Difficulty(**json.loads(knobs)))
 
 
-def train(task: tuple[str, int, int, int, str, int, float]) -> tuple[str, int, int, float, float]:
+def train(task: tuple[str, int, int, int, str, int, float, float]) -> tuple[str, int, int, float, float]:
     import tensorflow as tf
 
-    name, fold, seed, epochs, path, batch, rate = task
+    name, fold, seed, epochs, path, batch, rate, holdout = task
     if not tf.config.threading.get_intra_op_parallelism_threads():
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     data = load_dataset(path)
-    chosen = make_split(data, holdout=0).folds[fold]
+    chosen = make_split(data, holdout=holdout).folds[fold]
     start = time.perf_counter()
     trainer = Trainer(networks()[name].graph(), Recipe(batch, rate, Augmentation()), seed)
     trainer.fit(data.images[chosen.train], data.labels[chosen.train], epochs, fold)
@@ -69,9 +69,10 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--batch", type=int, default=Recipe().batch)
     parser.add_argument("--rate", type=float, default=Recipe().learning_rate)
+    parser.add_argument("--holdout", type=float, default=0.2, help="share set aside, as searches do; 0: all subjects")
     arguments = parser.parse_args()
     data = faces(arguments.knobs)
-    split = make_split(data, holdout=0)
+    split = make_split(data, holdout=arguments.holdout)
     print(f"fingerprint {data.fingerprint}; {split.protocol}", flush=True)
     print(f"linear discriminant analysis, 5 folds: {linear_baseline(data, split, range(5)):.1%}", flush=True)
     for name, a in networks().items():
@@ -80,7 +81,7 @@ def main() -> None:
     path = f"{folder.name}/faces.npz"
     np.savez(path, x=data.images, y=data.labels, subject=data.subjects, classes=np.array(data.class_names))
     tasks = [
-        (name, fold, seed, arguments.epochs, path, arguments.batch, arguments.rate)
+        (name, fold, seed, arguments.epochs, path, arguments.batch, arguments.rate, arguments.holdout)
         for name in networks()
         for seed in range(arguments.seeds)
         for fold in range(arguments.folds)

@@ -105,6 +105,11 @@ class Edit(abc.ABC):
 
     kind: EditKind
 
+    @property
+    def scope(self) -> str:
+        """How much of the network changes; within a kind, strategies pick a scope first and then an edit of it."""
+        return ""
+
     @abc.abstractmethod
     def apply(self, parent: Architecture) -> Architecture:
         """The child.  Raises InputError where the edit does not fit ``parent``."""

@@ -132,7 +132,11 @@ def test_figure_holds_what_the_panel_says() -> None:
         "prototype",
     ]
     texts = [text.get_text() for text in figure.texts]
-    assert texts == ["Accuracy and parameters", "front of 2 networks, meeting the indicator", f"{CAPTION}\nBars: {HOW}."]
+    assert texts == [
+        "Accuracy and parameters",
+        "front of 2 networks, meeting the indicator",
+        f"{CAPTION}\nBars: {HOW}.",
+    ]
     assert [text.get_text() for text in axes.texts] == ["prototype"]
 
 

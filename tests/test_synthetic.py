@@ -336,7 +336,7 @@ def test_crop_repeats_the_edge_and_falls_back_to_the_centre() -> None:
     image = np.full((98, 128), 70, np.uint8)
     image[:, :12] = 9
     image[:, 116:] = 9
-    outside = crop_face(image, np.resize(np.array([[-40.0, -10.0], [10.0, 40.0]]), (68, 2)), 48)
+    outside = crop_face(image, np.resize(np.array([[-60.0, -10.0], [-10.0, 40.0]]), (68, 2)), 48)
     assert (outside == 9).all()
     assert (crop_face(image, None, 48) == 70).all()
 

@@ -28,12 +28,20 @@ class ResidualEdit(Edit):
         target: ``stem``, a stage ``s2``, a block ``s2b1``, or a link ``s1b1->s3b2``.
         before, after: the width or stride, for edits that change one.
         link: the link, for edits of one.
+        stage: for edits of all widths of a stage (target ``s2*``), the stage as it becomes; ``before`` and ``after``
+            are then its output width.  The stem works at the first stage's resolution and takes its width.
     """
 
     target: str
     before: int = 0
     after: int = 0
     link: Link | None = None
+    stage: Stage | None = None
+
+    @property
+    def scope(self) -> str:
+        """``stage`` for edits of a whole stage, else empty."""
+        return "stage" if self.stage is not None else ""
 
     def __str__(self) -> str:
         change = f" {self.before}->{self.after}" if self.after else ""
@@ -49,6 +57,8 @@ class ResidualEdit(Edit):
             return replace(parent, stem_stride=self.after)
         if self.target == "stem":
             return replace(parent, stem_width=self.after)
+        if self.stage is not None:
+            return self._apply_stage(parent, self.stage)
         stage, block = self._position()
         if stage >= len(parent.stages) or (block or 0) > len(parent.stages[stage].inner):
             raise InputError(f"{self}: the parent has no such block")
@@ -64,6 +74,13 @@ class ResidualEdit(Edit):
         if self.kind is EditKind.REMOVE_LINK and link in parent.links:
             return replace(parent, links=tuple(x for x in parent.links if x != link))
         raise InputError(f"{self} does not fit the parent's links")
+
+    def _apply_stage(self, parent: ResidualArchitecture, new: Stage) -> ResidualArchitecture:
+        index = int(self.target.strip("s*")) - 1
+        if index >= len(parent.stages) or len(parent.stages[index].inner) != len(new.inner):
+            raise InputError(f"{self}: the parent has no such stage of {len(new.inner)} blocks")
+        child = _with_stage(parent, index, new)
+        return replace(child, stem_width=new.width) if index == 0 else child
 
     def _position(self) -> tuple[int, int | None]:
         stage, _, block = self.target.removeprefix("s").partition("b")
@@ -119,6 +136,25 @@ def width_edits(target: str, width: int, snap: Callable[[float], int]) -> Iterat
         for value in sorted(values):
             if (value < width) is (kind is EditKind.NARROW) and value != width:
                 yield ResidualEdit(kind, target, width, value)
+
+
+def stage_edits(
+    s: int, a: ResidualArchitecture, snap: Callable[[float], int], snap_inner: Callable[[float], int]
+) -> Iterator[ResidualEdit]:
+    """All widths of a stage at once, narrower or wider by one factor; for the first stage with the stem.
+
+    Where the bounds leave a mixture, some widths up and some down, the edit is left out.
+    """
+    old = a.stages[s]
+    before = (old.width, *old.inner)
+    for kind, factors in ((EditKind.NARROW, _NARROWER), (EditKind.WIDEN, _WIDER)):
+        for factor in factors:
+            new = Stage(snap(old.width * factor), tuple(snap_inner(w * factor) for w in old.inner))
+            after = (new.width, *new.inner)
+            pairs = list(zip(before, after, strict=True))
+            right = all(y <= x for x, y in pairs) if kind is EditKind.NARROW else all(y >= x for x, y in pairs)
+            if right and before != after:
+                yield ResidualEdit(kind, f"s{s + 1}*", old.width, new.width, stage=new)
 
 
 def stride_edits(a: ResidualArchitecture, choices: Sequence[int]) -> Iterator[ResidualEdit]:

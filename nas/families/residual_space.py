@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from nas.architecture import Architecture
 from nas.errors import InputError
 from nas.families.residual import Link, ResidualArchitecture, Stage
-from nas.families.residual_edits import ResidualEdit, block_edits, link_edits, stride_edits, width_edits
+from nas.families.residual_edits import ResidualEdit, block_edits, link_edits, stage_edits, stride_edits, width_edits
 from nas.yamlfile import StrictModel
 
 if TYPE_CHECKING:
@@ -211,12 +211,24 @@ class ResidualSpace:
         yield from width_edits("stem", a.stem_width, spec.stem.width.snap)
         yield from stride_edits(a, spec.stem.stride.choices)
         for s, (stage, bounds) in enumerate(zip(a.stages, spec.stages, strict=True)):
+            if s > 0 or self._stem_and_stage:
+                yield from stage_edits(s, a, self._snap_first if s == 0 else bounds.width.snap, bounds.inner.snap)
             yield from width_edits(f"s{s + 1}", stage.width, bounds.width.snap)
             for b, inner in enumerate(stage.inner):
                 yield from width_edits(f"s{s + 1}b{b + 1}", inner, bounds.inner.snap)
             yield from block_edits(s, stage, bounds.blocks.low, bounds.blocks.high)
         if spec.links:
             yield from link_edits(a)
+
+    @cached_property
+    def _stem_and_stage(self) -> list[int]:
+        """Widths that both the stem and the first stage may take."""
+        bounds, stem = self.spec.stages[0].width, self.spec.stem.width
+        return [w for w in range(bounds.low, bounds.high + 1, bounds.step) if stem.contains(w)]
+
+    def _snap_first(self, value: float) -> int:
+        """The nearest of them."""
+        return min(self._stem_and_stage, key=lambda width: abs(width - value))
 
     def sample(self, rng: np.random.Generator) -> ResidualArchitecture:
         """Widths and depths uniform within bounds, up to four random links."""

@@ -28,7 +28,7 @@ _LEFT: Final = 0.5
 _AXES_WIDTH: Final = 2.85
 _LINE: Final = 0.115  # inches, one line of small print
 _SMALL: Final = 6.0  # points
-_LETTERS: Final = 84  # of small print, a line
+_LETTERS: Final = 77
 _LABEL: Final = (0.46, 0.1)  # inches, the word at the prototype
 _MARKS: Final[dict[Status, tuple[str, str, str, str]]] = {  # marker, edge, face, legend
     Status.MET: ("o", _FRONT, _FRONT, "front: meets the indicator"),

@@ -37,9 +37,9 @@ _NEAREST: Final = 3
 class EvolutionSampler(BaseSampler):
     """An Optuna sampler that mutates the front's architectures by legal edits of the search space.
 
-    Its parents are the non-dominated finished trials without a violated constraint; where there are none, the few with
-    the smallest largest violation.  Randomness is ``default_rng([seed, trial number])``: the same results told in the
-    same order give the same proposals.
+    Its parents are the non-dominated finished trials without a violated constraint; where there are none, the trained
+    and the rejected ones with the smallest largest violations.  Randomness is ``default_rng([seed, trial number])``:
+    the same results told in the same order give the same proposals.
 
     Args:
         space: what may be proposed.
@@ -104,9 +104,12 @@ def parents_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirectio
         keep = non_dominated(np.array([t.values for t in allowed]) * sign)
         return [t for t, kept in zip(allowed, keep, strict=True) if kept]
     judged = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    # A rejected candidate shows its cheap violations only, so the trained ones come first.
-    judged.sort(key=lambda t: (t.state is TrialState.PRUNED, max(t.constraints.values(), default=0.0), t.number))
-    return sorted(judged[:_NEAREST], key=lambda t: t.number)
+    judged.sort(key=lambda t: (max(t.constraints.values(), default=0.0), t.number))
+    # A rejected candidate shows its cheap violations only, so it cannot be ranked with trained ones.  Both may have
+    # children: the former lead step by step below a cheap bound, the latter towards accuracy.
+    rejected = [t for t in judged if t.state is TrialState.PRUNED][:_NEAREST]
+    trained = [t for t in judged if t.state is TrialState.COMPLETE][:_NEAREST]
+    return sorted(trained + rejected, key=lambda t: t.number)
 
 
 def breed(space: SearchSpace, parent: Architecture, rng: np.random.Generator) -> tuple[Architecture, tuple[Edit, ...]]:
@@ -125,7 +128,7 @@ def breed(space: SearchSpace, parent: Architecture, rng: np.random.Generator) ->
 
 
 def pick_edit(edits: Sequence[Edit], rng: np.random.Generator) -> Edit | None:
-    """A kind by :data:`EDIT_WEIGHTS`, then one of that kind; None where no edit is legal."""
+    """A kind by :data:`EDIT_WEIGHTS`, then a scope, then one edit of those; None where no edit is legal."""
     by_kind: dict[EditKind, list[Edit]] = {}
     for edit in edits:
         by_kind.setdefault(edit.kind, []).append(edit)
@@ -133,5 +136,8 @@ def pick_edit(edits: Sequence[Edit], rng: np.random.Generator) -> Edit | None:
         return None
     kinds = sorted(by_kind)
     weights = np.array([EDIT_WEIGHTS[kind] for kind in kinds])
-    chosen = by_kind[kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]]
+    of_kind = by_kind[kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]]
+    scopes = sorted({edit.scope for edit in of_kind})
+    scope = scopes[int(rng.integers(len(scopes)))]
+    chosen = [edit for edit in of_kind if edit.scope == scope]
     return chosen[int(rng.integers(len(chosen)))]
