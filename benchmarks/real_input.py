@@ -60,9 +60,7 @@ def search(name: str, data: Path, out: Path, options: list[str]) -> None:
         a = m.measurement("accuracy")
         assert a is not None
         ratio = m.value("latency_ratio") or 0.0
-        print(
-            f"  {m.id} {a.value:.1%} [{a.low:.1%}, {a.high:.1%}] {m.cost.params:,} parameters, latency ratio {ratio:.2f}"
-        )
+        print(f"  {m.id} {a.value:.1%} [{a.low:.1%}, {a.high:.1%}], {m.cost.params:,} parameters, latency x{ratio:.2f}")
     print(f"  plots: {len(list(run.directory.plots.iterdir()))} files; exported: {len(exported)} files", flush=True)
 
 

@@ -45,7 +45,9 @@ def search(
     ] = "synthetic",
     objectives: Annotated[str, typer.Option(help="One to four metrics, separated by commas.")] = "accuracy,params",
     budget: Annotated[int | None, typer.Option(help="Candidates to evaluate at most.")] = None,
-    time: Annotated[str | None, typer.Option(help="Time limit: 90s, 5m, 2h (5m if no budget is given).")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Time limit: 90s, 5m, 2h (without this and --budget: 280 s).")
+    ] = None,
     executor: Annotated[
         ExecutorName, typer.Option(help="ray, or local (without Ray, reproducible proposals).")
     ] = "ray",
@@ -55,7 +57,7 @@ def search(
     ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster, such as 'auto' or HOST:6379.")] = None,
     sampler: Annotated[str, typer.Option(help="evolution, nsga2, nsga3, tpe, gp or random.")] = "evolution",
     seed: Annotated[int, typer.Option(help="Of proposals, folds and training.")] = 0,
-    effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every candidate is trained for.")] = "1x12",
+    effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every candidate is trained for.")] = "1x24",
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
     holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
