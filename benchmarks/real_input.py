@@ -74,7 +74,7 @@ def main() -> None:
     out = arguments.out or Path(tempfile.mkdtemp(prefix="nas-real-"))
     common = ["--time", arguments.time]
     if arguments.peeps:
-        search("Open Peeps", arguments.peeps, out / "peeps", [*common, "--effort", "1x4"])
+        search("Open Peeps", arguments.peeps, out / "peeps", [*common, "--effort", "1x2"])
     if arguments.fashion:
         images, labels = fashion(arguments.fashion)
         limits = out / "limits.yaml"
