@@ -192,11 +192,14 @@ def overall(verdicts: Iterable[Verdict]) -> Status:
     return next((s for s in (Status.VIOLATED, Status.UNDECIDED) if s in statuses), Status.MET)
 
 
+def exact_cost(cost: Cost, name: str) -> Measurement:
+    """One of the metrics that are known from the graph alone."""
+    return Measurement.exact(getattr(cost, name), METRICS[name].unit, "counted from the graph")
+
+
 def exact_costs(cost: Cost) -> dict[str, Measurement]:
-    """The metrics that are known from the graph alone."""
-    return {
-        name: Measurement.exact(getattr(cost, name), METRICS[name].unit, "counted from the graph") for name in COSTS
-    }
+    """All of them."""
+    return {name: exact_cost(cost, name) for name in COSTS}
 
 
 class ConstraintSpec(StrictModel):

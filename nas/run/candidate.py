@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.architecture import Architecture
 from nas.cost import Cost
-from nas.indicator import COSTS, Status, Verdict, exact_costs, overall
+from nas.indicator import COSTS, Status, Verdict, exact_cost, overall
 from nas.measurement import Measurement
 from nas.pareto import Objective
 
@@ -135,7 +135,7 @@ class Candidate:
     def measurement(self, metric: str) -> Measurement | None:
         """The measurement of a metric; exact costs count as measured."""
         if metric in COSTS:
-            return exact_costs(self.cost)[metric]
+            return exact_cost(self.cost, metric)
         return None if self.outcome is None else self.outcome.measurements.get(metric)
 
     def values(self, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
