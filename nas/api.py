@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,14 +14,20 @@ from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
 from nas.data.recognise import load_dataset
-from nas.errors import DecodeError, InputError, NothingEvaluatedError
+from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
+from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
+from nas.execution.bundled import bundled
+from nas.execution.drive import drive, foresee, ready
 from nas.indicator import Indicator, load_indicator
-from nas.loop import Listener, Plan, Search, check_plan
+from nas.loop import Listener, Plan, Search, Silent, check_plan
+from nas.measurement import is_number
 from nas.pareto import objectives_of
+from nas.reach import check_reachable
 from nas.run.candidate import Candidate, State, charged
-from nas.run.directory import RunDirectory, find_run, new_run_directory, utc_now
+from nas.run.directory import FrontWriter, RunDirectory, find_run, new_run_directory, remove_unbegun
 from nas.run.front import Front, front_of, reference_point_of
+from nas.run.lock import utc_now
 from nas.run.provenance import machine, versions
 from nas.rung import Rung
 from nas.settings import (
@@ -35,7 +41,7 @@ from nas.settings import (
     materials_of,
     recorded_data,
 )
-from nas.space import SearchSpace, fit_to_data, load_space
+from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
 
 if TYPE_CHECKING:
     from nas.deploy.held import HeldImages
@@ -53,6 +59,7 @@ class SearchOptions:
         image_size: side to which images are brought; None leaves it to the data.
         workers: where candidates are evaluated.
         recipe: how they are trained.
+        limits: time and memory that one candidate may use.
         command: the command line, for the record.
     """
 
@@ -62,6 +69,7 @@ class SearchOptions:
     image_size: int | None = None
     workers: Workers = field(default_factory=Workers)
     recipe: Recipe = field(default_factory=Recipe)
+    limits: Limits = field(default_factory=Limits)
     command: str | None = None
 
 
@@ -113,12 +121,14 @@ def search(  # noqa: PLR0913 - the interface that users rely on
 
     Raises:
         InputError: something given cannot be used; nothing was begun.
+        EnvironmentStopError: Ray cannot be reached, and nothing was begun; or the disk or Ray stopped the search.
         NothingEvaluatedError: every candidate failed.
         KeyboardInterrupt: the user stopped it; all is written, ``open_run(out).resume()`` goes on.
     """
     deadline = _deadline(budget, time_s)
     options = options or SearchOptions()
     pool = replace(options.workers, executor=executor, workers=workers)
+    foresee(pool)
     data = load_dataset(dataset, image_size=options.image_size)
     loaded = load_space(space)
     fitted = fit_to_data(loaded, data.input_shape, len(data.class_names))
@@ -140,15 +150,19 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         budget=budget,
         time_s=time_s,
         recipe=options.recipe,
+        limits=options.limits,
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
     baseline = linear_baseline(data, split, range(settings.rung.folds))
     directory = new_run_directory(out, str(settings.space["name"]))
     run = Run(directory)
-    with directory.locked():
-        run._begin(settings, materials, Beginning(point, baseline, options.command))
-        run._drive(settings, materials, deadline, listener)
+    try:
+        with directory.locked(), ready(pool, data.images.nbytes):
+            run._begin(settings, materials, Beginning(point, baseline, options.command))
+            run._drive(settings, materials, deadline, listener)
+    finally:
+        remove_unbegun(directory)
     return run
 
 
@@ -186,27 +200,41 @@ class Run:
     @property
     def baseline(self) -> float | None:
         """Accuracy of linear discriminant analysis on the pixels, over the folds that candidates are tested on."""
-        value = self.directory.settings().get("linear_baseline")
-        return float(value) if isinstance(value, int | float) else None
+        value: Any = self.directory.settings().get("linear_baseline")
+        return float(value) if is_number(value) else None
 
     @property
     def candidates(self) -> list[Candidate]:
         """Every trial, in the order of proposal."""
         from nas.run.study import RunStudy
 
-        return RunStudy.read(self.directory.journal)
+        return RunStudy.read(self.directory.journal) if self._has_trials() else []
+
+    def _has_trials(self) -> bool:
+        """Whether there is a journal.  Raises DecodeError when there was one."""
+        there = self.directory.journal.exists()
+        if not there and (self.path / "front.json").exists():
+            raise DecodeError(f"{self.directory.journal}: gone; restore it, or start a new search")
+        return there
 
     @property
     def front(self) -> Front:
         """The Pareto front, from the journal."""
         objectives = objectives_of(self.settings.objectives)
+        return front_of(self.candidates, objectives, self._reference_point(len(objectives)))
+
+    def _reference_point(self, objectives: int) -> tuple[float, ...]:
         point = tuple(float(v) for v in self.directory.settings()["reference_point"])
-        return front_of(self.candidates, objectives, point)
+        if len(point) != objectives:
+            raise DecodeError(
+                f"{self.path}/run.yaml: reference_point has {len(point)} values for {objectives} objectives; restore it"
+            )
+        return point
 
     def rebuild(self) -> Front:
         """Restores all that is derived: front.json, front.csv, plots."""
         front = self.front
-        self.directory.write_front(front)
+        FrontWriter(self.directory).write(front)
         self.plot()
         return front
 
@@ -217,14 +245,16 @@ class Run:
         folder = self.directory.plots if out is None else Path(out)
         return write_plots(self.front, self.candidates, self.settings.indicator, folder, caption=self.caption)
 
-    def resume(
+    def resume(  # noqa: PLR0913 - the interface that users rely on
         self,
         *,
         budget: int | None = None,
         time_s: float | None = None,
         workers: int | None = None,
-        dataset: Dataset | None = None,
+        dataset: str | Path | Dataset | None = None,
         space: SearchSpace | None = None,
+        executor: ExecutorName | None = None,
+        ray_address: str | None = None,
         listener: Listener | None = None,
     ) -> Run:
         """Goes on: what is finished stays, what was in flight is evaluated again.
@@ -233,31 +263,38 @@ class Run:
             budget: candidates more than the run was to have.
             time_s: seconds from now; the run's own limit where neither this nor a budget is given.
             workers: candidates evaluated at once, where it should differ.
-            dataset, space: where the run was started with Python objects, the same objects again.
+            dataset: the same data, where it is elsewhere now or was given as a Python object.
+            space: where the run was started with a Python object, the same again.
+            executor, ray_address: where candidates are evaluated from now on, where it should differ.
             listener: follows the search.
 
         Raises:
             InputError: the data is not what it was, or the budget is used up.
-            EnvironmentStopError: another process drives this run.
+            EnvironmentStopError: another process drives this run, or Ray cannot be reached.
         """
         with self.directory.locked():
-            if not self.directory.journal.exists() and (self.path / "front.json").exists():
-                raise DecodeError(f"{self.directory.journal}: gone; restore it, or start a new search")
-            settings = self._extended(budget, time_s, workers)
-            deadline = _deadline(settings.budget, time_s or (None if budget else settings.time_s))
+            settings = self._extended(budget, time_s)
+            changes = {"workers": workers, "executor": executor, "ray_address": ray_address}
+            given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+            settings = replace(settings, workers=replace(settings.workers, **given))
+            foresee(settings.workers)
+            if dataset is not None and not isinstance(dataset, Dataset):
+                settings = replace(settings, data_source=_absolute(dataset))
+            deadline = _deadline(settings.budget, time_s if time_s is not None or budget else settings.time_s)
             materials = materials_of(settings, dataset, space)
-            recorded = self.directory.settings()
-            self.directory.write_settings({**recorded, "settings": settings.to_json()})
-            self.directory.append_event("resumed", budget=settings.budget, time_s=time_s)
-            self._drive(settings, materials, deadline, listener)
+            with ready(settings.workers, materials.dataset.images.nbytes):
+                recorded = self.directory.settings()
+                self.directory.write_settings({**recorded, "settings": settings.to_json()})
+                self.directory.append_event("resumed", budget=settings.budget, time_s=time_s)
+                self._drive(settings, materials, deadline, listener)
         return self
 
-    def _extended(self, budget: int | None, time_s: float | None, workers: int | None) -> Settings:
+    def _extended(self, budget: int | None, time_s: float | None) -> Settings:
         """The run's settings with more to do; time alone lifts a budget that is used up."""
         settings = self.settings
-        if workers is not None:
-            settings = replace(settings, workers=replace(settings.workers, workers=workers))
-        past = self.candidates if self.directory.journal.exists() else []
+        if budget is not None and budget < 1:
+            raise InputError(f"budget {budget}: at least 1 candidate more")
+        past = self.candidates
         used = settings.budget is not None and charged(past) >= settings.budget
         if budget is not None:
             return replace(settings, budget=budget + (charged(past) if settings.budget is None else settings.budget))
@@ -268,6 +305,13 @@ class Run:
                 f"{self.path}: its budget of {settings.budget} candidates is used; add --budget +N, or --time"
             )
         return settings
+
+    def _close(self, state: Search) -> None:
+        """Leaves the run's files as its journal is."""
+        state.rewrite_front()
+        self.directory.append_event("stopped", reason=state.stop_reason, candidates=len(state.candidates))
+        if state.front.members:
+            self.plot()
 
     def explain(self, candidate_id: str | None = None) -> dict[str, Any]:
         """Why a candidate is where it is, or with no id how many fell at which step and what that saved."""
@@ -284,7 +328,7 @@ class Run:
         formats: Sequence[str] = ("keras", "tflite"),
         out: str | Path | None = None,
         *,
-        dataset: Dataset | None = None,
+        dataset: str | Path | Dataset | None = None,
     ) -> list[Path]:
         """Writes networks as files that run elsewhere, each with its measured card; returns the files.
 
@@ -292,7 +336,7 @@ class Run:
             pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
             formats: ``keras``, ``tflite``, ``tflite-int8``.
             out: folder; ``RUN/export`` by default.  Each network gets a folder of its id.
-            dataset: where the run was started with a data set as a Python object, the same one again (int8 only).
+            dataset: for int8, the same data, where it is elsewhere now or was given as a Python object.
 
         Raises:
             InputError: nothing of that name, a format that is not there, or weights that were not kept.
@@ -319,7 +363,7 @@ class Run:
         picked = chosen(self.front, candidates, pick)
         return [path for candidate in picked for path in export_candidate(candidate, order).values()]
 
-    def _held_images(self, dataset: Dataset | None) -> HeldImages:
+    def _held_images(self, dataset: str | Path | Dataset | None) -> HeldImages:
         """Images of the search part: to calibrate on, and of fold 0's test part to compare on."""
         from nas.deploy.held import HeldImages
 
@@ -346,6 +390,8 @@ class Run:
         return found[0]
 
     def _begin(self, settings: Settings, materials: Materials, beginning: Beginning) -> None:
+        if (self.path / "run.yaml").exists():  # by another process, since the folder was found empty
+            raise InputError(f"{self.path}: another search has just been begun there; choose another --out")
         self.directory.write_settings(
             {
                 "created": utc_now(),
@@ -362,34 +408,34 @@ class Run:
         self.directory.append_event("started", command=beginning.command)
 
     def _drive(self, settings: Settings, materials: Materials, deadline: Deadline, listener: Listener | None) -> None:
-        from nas.evaluation.bundle import Bundle
         from nas.evaluation.job import Setup
-        from nas.execution.drive import drive
         from nas.run.study import RunStudy
-        from nas.synthesis.samplers import make_sampler
+        from nas.synthesis.samplers import sampler_for
 
-        point = tuple(float(v) for v in self.directory.settings()["reference_point"])
+        point = self._reference_point(len(settings.objectives))
         lag = 2 * settings.workers.workers - 1 if settings.workers.executor == "local" else None
         objectives = objectives_of(settings.objectives)
         space, indicator = materials.space, materials.indicator
         plan = Plan(space, indicator, objectives, point, settings.rung, settings.seed, settings.budget, lag)
-        past = len(self.candidates) if self.directory.journal.exists() else 0
-        sampler = make_sampler(settings.sampler, space, settings.seed, past=past)
-        study = RunStudy(self.directory.journal, objectives, sampler)
+        study = RunStudy(self.directory.journal, objectives)
+        study.use(sampler_for(plan, settings.sampler, settings.seed, study.past))
         state = Search(plan, study, self.directory, listener)
         threads = max(int(settings.workers.cpus), 1)
-        setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, settings.workers.gpus > 0)
-        bundle = Bundle.of(materials.dataset, materials.split)
-        try:
-            with tempfile.TemporaryDirectory(prefix="nas-data-") as folder:
-                path = Path(folder) / "bundle.npz"
-                bundle.save(path)
-                drive(state, setup, path, settings.workers, deadline, self.directory)
-        finally:
+        gpus = settings.workers.gpus > 0
+        setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, gpus, settings.limits)
+        if study.past:  # a driver that was killed may have left them behind the journal
             state.rewrite_front()
-            self.directory.append_event("stopped", reason=state.stop_reason, candidates=len(state.candidates))
-            if state.front.members:
-                self.plot()
+        try:
+            with bundled(materials) as path:
+                drive(state, setup, path, settings.workers, deadline, self.directory, listener or Silent())
+        except EnvironmentStopError:
+            with contextlib.suppress(EnvironmentStopError):  # one message is enough: the first
+                self._close(state)
+            raise
+        except BaseException:
+            self._close(state)
+            raise
+        self._close(state)
         if state.candidates and not any(c.state is State.TRAINED for c in state.candidates):
             failures = [c.outcome.failure for c in state.candidates if c.outcome and c.outcome.failure]
             if failures:
@@ -412,14 +458,16 @@ def _absolute(source: str | Path) -> str:
 
 def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     """Checks what can be checked before anything is written; the reference point of the front."""
-    from nas.synthesis.samplers import make_sampler
+    from nas.synthesis.samplers import sampler_for
 
     objectives = objectives_of(settings.objectives)
     classes = len(materials.dataset.class_names)
     point = reference_point_of(materials.space.prototype.cost(), objectives, materials.indicator, classes)
     plan = Plan(materials.space, materials.indicator, objectives, point, settings.rung, settings.seed, settings.budget)
     check_plan(plan, settings.folds)
-    make_sampler(settings.sampler, materials.space, settings.seed)
+    sampler_for(plan, settings.sampler, settings.seed, past=0)
+    check_prototype(materials.space)
+    check_reachable(materials.space, materials.indicator)
     return point
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from nas.decoding import field
+from nas.errors import DecodeError
 from nas.graph import Graph, Op
 
 BYTES: Final = 4  # float32
+_LARGEST: Final = 2**63 - 1
 _IN_PLACE: Final = frozenset({"bn", "relu", "softmax"})
 
 
@@ -27,6 +31,17 @@ class Cost:
     macs: int
     peak_activation_bytes: int
     weight_bytes: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Cost:
+        """Reads what ``dataclasses.asdict`` made of one.  Raises DecodeError on anything else."""
+        names = cls.__dataclass_fields__
+        if set(data) != set(names):
+            raise DecodeError(f"cost: has fields {', '.join(map(str, data))}; expected {', '.join(names)}")
+        for name in names:
+            if not 0 <= field(data, name, int) <= _LARGEST:
+                raise DecodeError(f"{name}: {data[name]} must lie in 0..{_LARGEST}")
+        return cls(**data)
 
 
 def cost_of(graph: Graph) -> Cost:

@@ -6,6 +6,10 @@ remedy, in one or two sentences; the command line prints it and exits with :attr
 
 from __future__ import annotations
 
+from typing import Final
+
+_LONGEST: Final = 2000
+
 
 class NasError(Exception):
     """Base of every error of ours."""
@@ -14,9 +18,16 @@ class NasError(Exception):
 
 
 class InputError(NasError):
-    """The user gave something that cannot be used: a path, a file's content, an option."""
+    """The user gave something that cannot be used: a path, a file's content, an option.
+
+    Its message is one line that any terminal can show, whatever was given: paths and values may hold line ends, bytes
+    that are no text, or a megabyte.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class DecodeError(InputError):
@@ -33,3 +44,12 @@ class EnvironmentStopError(NasError):
     """The environment stopped the search: a full disk, a lost Ray cluster, a run that another process holds."""
 
     exit_code = 4
+
+
+def one_line(text: str) -> str:
+    """``text`` with what cannot be printed escaped, and the middle of what is longer than a few lines left out."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

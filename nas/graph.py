@@ -79,6 +79,8 @@ class Graph:
         """
         try:
             ops = tuple(Op._make(tuple(f) if isinstance(f, list) else f for f in row) for row in data)
+            for op in ops:
+                _check_types(op)
             check_graph(ops)
         except (TypeError, ValueError, IndexError, AttributeError, InputError) as error:
             raise DecodeError(f"not an operator graph: {error}") from error
@@ -180,6 +182,17 @@ class GraphBuilder:
         logits = self._append(Op("logits", "dense", (pooled,), (1, 1, classes), 1, 1, True))
         self._append(Op("softmax", "softmax", (logits,), (1, 1, classes)))
         return Graph(tuple(self._ops))
+
+
+def _check_types(op: Op) -> None:
+    """Raises TypeError where a field of ``op`` is of another type than :class:`Op` says."""
+    whole = (*op.shape, *op.inputs, op.kernel, op.stride)
+    if len(op.shape) != 3 or not all(type(number) is int for number in whole):
+        raise TypeError(f"{op.name!r}: shape, inputs, kernel and stride must be whole numbers, three of them the shape")
+    if not all(isinstance(text, str) for text in (op.name, op.kind, op.mode)):
+        raise TypeError(f"{op.name!r}: name, kind and mode must be text")
+    if not isinstance(op.bias, bool) or not isinstance(op.zero, bool):
+        raise TypeError(f"{op.name!r}: bias and zero must be true or false")
 
 
 def check_graph(ops: Sequence[Op]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from nas import units
 from nas.cost import Cost
-from nas.errors import InputError
-from nas.measurement import Measurement
+from nas.errors import DecodeError, InputError
+from nas.measurement import Measurement, is_number
 from nas.presets import resolve
 from nas.yamlfile import StrictModel, parse_yaml
 
@@ -89,6 +90,18 @@ class Constraint:
     ratio: bool = False
     confidence: float = 0.95
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or self.metric not in METRICS:
+            raise InputError(f"metric {self.metric!r:.80} is not known; use one of {', '.join(METRICS)}")
+        if self.ratio and self.metric != "latency_ms":
+            raise InputError(f"{self.metric}: a bound relative to the prototype goes with latency_ms only")
+        top = 1.0 if METRICS[self.metric].unit == "share" else sys.float_info.max
+        for name, value, low, high in (("bound", self.limit, 0.0, top), ("confidence", self.confidence, 0.5, 1.0)):
+            if not is_number(value) or not low <= value <= high:
+                raise InputError(f"{self.metric}: {name} {value!r} must be a number in {low:g}..{high:g}")
+        if not isinstance(self.upper, bool) or not isinstance(self.ratio, bool):
+            raise InputError(f"{self.metric}: upper {self.upper!r} and ratio {self.ratio!r} must be true or false")
+
     @property
     def measured(self) -> str:
         """Name of the measurement that decides it."""
@@ -148,8 +161,19 @@ class Verdict:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Verdict:
-        """Reads what :meth:`to_json` wrote."""
-        return replace(cls(**data), status=Status(data["status"]))
+        """Reads what :meth:`to_json` wrote.  Raises DecodeError on anything else."""
+        try:
+            verdict = replace(cls(**data), status=Status(data["status"]))
+        except (TypeError, ValueError, KeyError) as error:
+            raise DecodeError(f"not a verdict: {error}") from error
+        known = isinstance(verdict.metric, str) and verdict.metric in (*METRICS, LATENCY_RATIO)
+        if not known or verdict.side not in ("max", "min"):
+            raise DecodeError(f"not a verdict: metric {verdict.metric!r}, side {verdict.side!r}")
+        if not all(is_number(v) for v in (verdict.value, verdict.bound, verdict.seconds)):
+            raise DecodeError(
+                f"not a verdict: value {verdict.value!r}, bound {verdict.bound!r} or seconds is no number"
+            )
+        return verdict
 
 
 @dataclass(frozen=True)
@@ -161,6 +185,13 @@ class Indicator:
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.constraints, key=lambda c: (c.step, list(METRICS).index(c.metric), c.upper)))
         object.__setattr__(self, "constraints", ordered)
+        for minimum in (c for c in ordered if not c.upper):
+            for maximum in (c for c in ordered if c.upper and c.measured == minimum.measured):
+                if minimum.limit > maximum.limit:
+                    raise InputError(
+                        f"constraints: {minimum} and {maximum} contradict each other: no value lies between them; "
+                        "raise the maximum or lower the minimum"
+                    )
 
     def at(self, *steps: Step) -> tuple[Constraint, ...]:
         """The constraints that are decided at ``steps``."""
@@ -182,8 +213,11 @@ class Indicator:
 
     @classmethod
     def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Indicator:
-        """Reads what :meth:`to_json` wrote."""
-        return cls(tuple(Constraint(**c) for c in data))
+        """Reads what :meth:`to_json` wrote.  Raises DecodeError on anything else."""
+        try:
+            return cls(tuple(Constraint(**c) for c in data))
+        except (TypeError, InputError) as error:
+            raise DecodeError(f"not an indicator: {error}") from error
 
 
 def overall(verdicts: Iterable[Verdict]) -> Status:
@@ -238,12 +272,13 @@ class ConstraintSpec(StrictModel):
         metric = METRICS[self.metric]
         text = self.max if self.max is not None else self.min
         try:
-            value = parse = units.parse_quantity(text if text is not None else "", metric.units)
+            value = units.parse_quantity(text if text is not None else "", metric.units)
         except InputError as error:
             raise ValueError(str(error)) from error
-        top = 1.0 if metric.unit == "share" else float("inf")
-        if not 0 <= parse <= top:
-            raise ValueError(f"bound {text} must lie in 0..{top:g}")
+        if metric.unit == "share" and not 0 < value < 1:
+            raise ValueError(f"bound {text} must lie inside 0..1, and be neither: 0 and 1 decide nothing")
+        if value < 0 or (value == 0 and self.max is not None):
+            raise ValueError(f"bound {text} can never be met, or never be missed; write a number above 0")
         return value
 
     def constraint(self) -> Constraint:
@@ -266,7 +301,15 @@ class IndicatorSpec(StrictModel):
                 raise ValueError(f"{metric} has two {'upper' if upper else 'lower'} bounds; keep the stricter one")
         if len({c.confidence for c in self.constraints if METRICS[c.metric].step is Step.TRAINING}) > 1:
             raise ValueError("one confidence for all accuracies: their intervals are made once")
+        try:
+            self.indicator()
+        except InputError as error:
+            raise ValueError(str(error)) from error
         return self
+
+    def indicator(self) -> Indicator:
+        """What the file says.  Raises InputError where two of its bounds contradict each other."""
+        return Indicator(tuple(c.constraint() for c in self.constraints))
 
 
 def load_indicator(source: str | Path | Indicator) -> Indicator:
@@ -277,5 +320,4 @@ def load_indicator(source: str | Path | Indicator) -> Indicator:
     """
     if isinstance(source, Indicator):
         return source
-    spec = parse_yaml(resolve("constraints", source), IndicatorSpec)
-    return Indicator(tuple(c.constraint() for c in spec.constraints))
+    return parse_yaml(resolve("constraints", source), IndicatorSpec).indicator()

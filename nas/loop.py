@@ -7,23 +7,25 @@ sampler, applies what is known for free, records everything and keeps the front 
 from __future__ import annotations
 
 import enum
-from collections import deque
+import shlex
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from nas.errors import InputError
+from nas.errors import EnvironmentStopError, InputError
 from nas.evaluation.job import Job
 from nas.indicator import Indicator, Status, Step, exact_costs, overall
 from nas.pareto import Objective
-from nas.run.candidate import Candidate, Outcome, State
-from nas.run.directory import RunDirectory
-from nas.run.front import Front, front_of
+from nas.run.candidate import HOPELESS, Candidate, Outcome, State, forgiven
+from nas.run.directory import FrontWriter, RunDirectory
+from nas.run.front import Front, FrontArchive
 from nas.run.study import RunStudy
 from nas.rung import Rung
 from nas.space import SearchSpace
 
-HOPELESS: Final = 5  # failures without any success, after which a search ends
+STREAK: Final = 3  # failures of one kind in a row that the user is told of
+LOST: Final = 10  # failures in a row by the environment, after which a search ends: it would waste candidates
 MAX_FREE: Final = 500  # proposals in a row that cost nothing, before the space counts as exhausted
 
 
@@ -43,6 +45,9 @@ class Listener(Protocol):
     def finished(self, candidate: Candidate, front: Front) -> None:
         """A candidate has its outcome."""
 
+    def noticed(self, message: str) -> None:
+        """Something that the user should know, in one sentence."""
+
 
 class Silent:
     """A listener that does nothing."""
@@ -51,6 +56,9 @@ class Silent:
         """Nothing."""
 
     def finished(self, candidate: Candidate, front: Front) -> None:
+        """Nothing."""
+
+    def noticed(self, message: str) -> None:
         """Nothing."""
 
 
@@ -87,22 +95,45 @@ class Search:
         self._directory = directory
         self._listener: Listener = Silent() if listener is None else listener
         self._distributions = plan.space.distributions()
+        self._prototype = plan.space.prototype
         self._candidates: dict[int, Candidate] = {}
         self._by_id: dict[str, int] = {}
         self._repeats: dict[int, list[int]] = {}
-        self._requeued: deque[int] = deque()
+        self._put_back: deque[int] = deque()
+        self._retried: set[int] = set()
         self._untold: set[int] = set()
         self._forgiven: set[int] = set()
-        self._prototype = plan.space.prototype
+        self._states: Counter[State] = Counter()  # of what is not forgiven
+        self._streak = Streak()
+        self._lost = 0  # to the environment, in a row
         self._next_tell = 0
+        self._nothing_new: str | None = None
+        self._stopped: str | None = None
         self._bulky = directory.stored()  # candidates whose weights are on disk
-        self.stop_reason: str | None = None
-        past = study.load()
-        if not any(c.state is State.TRAINED for c in past):  # the environment was at fault: try them again
-            self._forgiven.update(c.trial for c in past if c.state is State.FAILED)
+        self._archive = FrontArchive(plan.objectives, plan.reference_point)
+        self._writer = FrontWriter(directory)
+        self.charged = 0  # how many count against the budget
+        self._take_up(study.load(self._distributions))
+
+    def _take_up(self, past: list[Candidate]) -> None:
+        """Goes on where the journal ends."""
+        if self._study.torn is not None:
+            self._listener.noticed(
+                f"the journal's last line was torn and has been cut off; its bytes are kept in {self._study.torn.name}"
+            )
+        self._forgiven = forgiven(past)
         for candidate in past:
             self._restore(candidate)
-        self.front = self._front()
+
+    @property
+    def front(self) -> Front:
+        """Of what has been trained so far."""
+        return self._archive.front
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why nothing new is proposed; None while the search goes on."""
+        return self._stopped or self._nothing_new
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -110,36 +141,31 @@ class Search:
         return list(self._candidates.values())
 
     @property
-    def charged(self) -> int:
-        """How many count against the budget."""
-        return sum(c.charged for c in self._candidates.values() if c.trial not in self._forgiven)
-
-    @property
     def done(self) -> bool:
-        """Whether nothing more will be proposed; candidates may still be running."""
-        return self.stop_reason is not None
+        """Whether nothing more will be evaluated; candidates may still be running."""
+        return self._stopped is not None or (self._nothing_new is not None and not self._put_back)
 
     def stop(self, reason: str) -> None:
-        """Proposes nothing more; the first reason stands."""
-        if self.stop_reason is None:
-            self.stop_reason = reason
+        """Begins nothing more; the first reason stands, but that nothing new was left is none while some still run."""
+        complete = self._nothing_new if not self._states[State.RUNNING] else None
+        self._stopped = self._stopped or complete or reason
 
     def propose(self) -> Job | None:
         """The next candidate to evaluate; None when there is none now (see :attr:`done`)."""
-        if self._requeued and not self.done:
-            again = self._candidates[self._requeued.popleft()]
+        if self._put_back and not self.done:
+            again = self._candidates[self._put_back.popleft()]
             self._listener.proposed(again)
             return self._job(again)
         for _ in range(MAX_FREE):
             if self._plan.budget is not None and self.charged >= self._plan.budget:
-                self.stop("budget")
-            if self.done or not self._tell_due(len(self._candidates)):
+                self._nothing_new = self._nothing_new or "budget"
+            if self.stop_reason is not None or not self._tell_due(len(self._candidates)):
                 return None
             candidate = self._ask()
             if candidate.state is State.RUNNING:
                 self._listener.proposed(candidate)
                 return self._job(candidate)
-        self.stop(f"exhausted: {MAX_FREE} proposals in a row were repeats or refused by their exact costs")
+        self._nothing_new = f"exhausted: {MAX_FREE} proposals in a row were repeats or refused by their exact costs"
         return None
 
     def report(self, job: Job, rung: Rung) -> Decision:
@@ -147,26 +173,66 @@ class Search:
         return Decision.STOP if rung == job.rung else Decision.CONTINUE
 
     def finish(self, job: Job, outcome: Outcome, files: Mapping[str, bytes] | None = None) -> Candidate:
-        """Records what an evaluator found: files first, then the journal, then the front."""
-        candidate = replace(self._candidates[job.trial], outcome=outcome)
+        """Records what an evaluator found: files first, then the journal, then the front.
+
+        A candidate that failed for a cause outside it is put back once, and returned as still running.
+
+        Raises:
+            EnvironmentStopError: the disk is full, or so many candidates were lost in a row that the machine must be
+                looked at.
+        """
+        candidate = self._candidates[job.trial]
+        if outcome.environmental and job.trial not in self._retried:
+            return self._try_again(candidate, outcome)
+        if job.trial in self._retried:
+            outcome = replace(outcome, worker={**outcome.worker, "attempts": 2})
+        candidate = replace(candidate, outcome=outcome)
         if outcome.state is State.TRAINED:
-            self._bulky.add(candidate.id)
             self._directory.store(candidate.id, {**(files or {}), "architecture.json": candidate.architecture.encode()})
+            self._bulky.add(candidate.id)
         self._record(candidate)
-        self._update_front()
+        if outcome.state is State.TRAINED:
+            self._drop_spare_files()
         self._stop_if_hopeless()
         self._listener.finished(candidate, self.front)
+        self._watch_failures(candidate)
         return candidate
 
+    def _try_again(self, candidate: Candidate, outcome: Outcome) -> Candidate:
+        """Puts a candidate back that was lost to the environment; the failure goes to the events."""
+        failure = outcome.failure or {}
+        self._retried.add(candidate.trial)
+        self._put_back.append(candidate.trial)
+        self._directory.append_event("retried", trial=candidate.trial, id=candidate.id, failure=dict(failure))
+        what = "is tried again" if self._stopped is None else "is put back for nas resume"
+        self._listener.noticed(f"#{candidate.trial} {candidate.id} {what}: {failure.get('reason')}")
+        return candidate
+
+    def _watch_failures(self, candidate: Candidate) -> None:
+        """Tells of failures of one kind in a row; ends a search that loses its candidates to the environment."""
+        failure = (candidate.outcome.failure if candidate.outcome else None) or {}
+        if self._streak.after(candidate) == STREAK:
+            self._listener.noticed(
+                f"{STREAK} candidates in a row failed ({failure['kind']}), the last with: {failure['reason']}; "
+                f"nas explain {shlex.quote(str(self._directory.path))} {candidate.id} shows the log"
+            )
+        self._lost = self._lost + 1 if candidate.outcome is not None and candidate.outcome.environmental else 0
+        if self._lost >= LOST:
+            self.stop("environment")
+            raise EnvironmentStopError(
+                f"{self._lost} candidates in a row were lost, each tried twice ({failure['reason']}); "
+                "look at the machine's memory and disk"
+            )
+
     def _stop_if_hopeless(self) -> None:
-        """Ends a search in which nothing works; the failures are tried again when it is resumed."""
-        ended = [c.state for c in self._candidates.values() if c.trial not in self._forgiven]
-        if State.TRAINED not in ended and ended.count(State.FAILED) >= HOPELESS:
+        """Ends a search in which nothing works; its failures do not count when it is resumed."""
+        if not self._states[State.TRAINED] and self._states[State.FAILED] >= HOPELESS:
             self.stop(f"{HOPELESS} candidates failed and none could be evaluated")
 
     def rewrite_front(self) -> Front:
         """Writes the front's files again from what is recorded."""
-        self._update_front()
+        self._writer.write(self.front)
+        self._drop_spare_files()
         return self.front
 
     def _ask(self) -> Candidate:
@@ -188,7 +254,7 @@ class Search:
             repeat_of=original,
         )
         self._study.record_start(candidate, asked, self._distributions)
-        self._candidates[number] = candidate
+        self._keep(candidate)
         self._untold.add(number)
         if original is not None:
             self._follow(candidate, original)
@@ -215,11 +281,21 @@ class Search:
 
     def _record(self, candidate: Candidate) -> None:
         self._study.record_finish(candidate)
-        self._candidates[candidate.trial] = candidate
+        self._keep(candidate)
+        if self._archive.add(candidate):
+            self._writer.write(self.front)
         if self._plan.lag is None:
             self._tell(candidate)
         for number in self._repeats.pop(candidate.trial, []):
             self._record(replace(self._candidates[number], outcome=candidate.outcome))
+
+    def _keep(self, candidate: Candidate) -> None:
+        """Replaces what is known of a trial, and counts."""
+        for known, sign in ((self._candidates.get(candidate.trial), -1), (candidate, 1)):
+            if known is not None and known.trial not in self._forgiven:
+                self._states[known.state] += sign
+                self.charged += sign * known.charged
+        self._candidates[candidate.trial] = candidate
 
     def _tell(self, candidate: Candidate) -> None:
         if candidate.trial in self._untold:
@@ -240,11 +316,14 @@ class Search:
 
     def _restore(self, candidate: Candidate) -> None:
         """Takes a candidate from the journal; what was in flight is queued again."""
-        self._candidates[candidate.trial] = candidate
+        self._keep(candidate)
         self._untold.add(candidate.trial)
         if candidate.repeat_of is None and candidate.trial not in self._forgiven:
-            self._by_id.setdefault(candidate.id, candidate.trial)
+            stands = self._by_id.get(candidate.id)  # one that failed may have been tried anew
+            if stands is None or self._candidates[stands].state is State.FAILED:
+                self._by_id[candidate.id] = candidate.trial
         if candidate.outcome is not None:
+            self._archive.add(candidate)
             if self._plan.lag is None:
                 self._tell(candidate)
         elif candidate.repeat_of is not None:
@@ -252,7 +331,7 @@ class Search:
         else:
             self._refuse_if_too_costly(candidate)
             if self._candidates[candidate.trial].outcome is None:
-                self._requeued.append(candidate.trial)
+                self._put_back.append(candidate.trial)
 
     def _job(self, candidate: Candidate) -> Job:
         graph = candidate.network().graph()
@@ -260,15 +339,27 @@ class Search:
             candidate.trial, candidate.id, graph, self._plan.rung, candidate.seed, candidate.id == self._prototype.id
         )
 
-    def _front(self) -> Front:
-        return front_of(self.candidates, self._plan.objectives, self._plan.reference_point)
-
-    def _update_front(self) -> None:
-        self.front = self._front()
-        self._directory.write_front(self.front)
+    def _drop_spare_files(self) -> None:
+        """Keeps weights of front members and of the prototype alone."""
         spare = self._bulky - {m.id for m in self.front.members} - {self._prototype.id}
         self._directory.drop_bulk(spare)
         self._bulky -= spare
+
+
+class Streak:
+    """Counts failures of one kind in a row."""
+
+    def __init__(self) -> None:
+        self._kind: str | None = None
+        self._length = 0
+
+    def after(self, candidate: Candidate) -> int:
+        """How many candidates up to this one failed for the same kind of reason; 0 when this one did not fail."""
+        failure = candidate.outcome.failure if candidate.outcome else None
+        kind = None if failure is None else failure["kind"]
+        self._length = 0 if kind is None else (self._length + 1 if kind == self._kind else 1)
+        self._kind = kind
+        return self._length
 
 
 def check_plan(plan: Plan, folds: int) -> None:

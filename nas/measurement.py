@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from nas.errors import DecodeError
 
 
@@ -30,8 +32,8 @@ class Measurement:
     provenance: str
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(v) for v in (self.value, self.low, self.high)) or not self.low <= self.high:
-            raise ValueError(f"not a measurement: {self.value} in [{self.low}, {self.high}]")
+        if not all(is_number(v) for v in (self.value, self.low, self.high)) or not self.low <= self.high:
+            raise ValueError(f"{self.value!r} in [{self.low!r}, {self.high!r}] is no value in an interval")
 
     @classmethod
     def exact(cls, value: float, unit: str, provenance: str) -> Measurement:
@@ -46,6 +48,21 @@ class Measurement:
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
         """Reads what :meth:`to_json` wrote.  Raises DecodeError on anything else."""
         try:
-            return cls(**data)
+            measured = cls(**data)
         except (TypeError, ValueError) as error:
             raise DecodeError(f"not a measurement: {error}") from error
+        if not (isinstance(measured.unit, str) and isinstance(measured.provenance, str) and is_number(measured.n)):
+            raise DecodeError(f"not a measurement: unit {measured.unit!r}, n {measured.n!r} or provenance")
+        return measured
+
+
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a finite real number, and not a truth value."""
+    if type(value) is float:  # nearly always, and asked hundreds of thousands of times
+        return math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

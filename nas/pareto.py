@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nas.errors import InputError
 from nas.indicator import METRICS
 
+T = TypeVar("T")
 Direction = Literal["minimize", "maximize"]
 
 
@@ -56,14 +57,55 @@ def non_dominated(losses: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     return keep
 
 
+@dataclass(frozen=True)
+class Placed(Generic[T]):
+    """An item of an archive.
+
+    Attributes:
+        losses: its objectives, less is better.
+        number: the lower one of two items with equal losses stays.
+        item: whatever it stands for.
+    """
+
+    losses: tuple[float, ...]
+    number: int
+    item: T
+
+
+class ParetoArchive(Generic[T]):
+    """The items that no other dominates, kept up one at a time: all that came before need not be looked at again."""
+
+    def __init__(self) -> None:
+        self._placed: list[Placed[T]] = []
+
+    def __len__(self) -> int:
+        return len(self._placed)
+
+    def insert(self, losses: tuple[float, ...], number: int, item: T) -> bool:
+        """Adds an item unless it is dominated; whether the archive is another one now."""
+        for held in self._placed:
+            if _no_worse(held.losses, losses) and not (held.losses == losses and number < held.number):
+                return False
+        self._placed = [held for held in self._placed if not _no_worse(losses, held.losses)]
+        self._placed.append(Placed(losses, number, item))
+        return True
+
+    def by_losses(self) -> list[Placed[T]]:
+        """Best in the first objective first."""
+        return sorted(self._placed, key=lambda p: (p.losses, p.number))
+
+    def by_number(self) -> list[Placed[T]]:
+        """In the order of their numbers."""
+        return sorted(self._placed, key=lambda p: p.number)
+
+
+def _no_worse(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return all(x <= y for x, y in zip(a, b, strict=True))
+
+
 def hypervolume(losses: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> float:
-    """Volume dominated by ``losses`` (n, m) and bounded by ``reference`` (m,), by slicing along the last objective."""
+    """Volume dominated by ``losses`` (n, m) and bounded by ``reference`` (m,)."""
+    from optuna._hypervolume import compute_hypervolume  # Optuna's own, and fast; it has no public name
+
     inside = losses[np.all(losses < reference, axis=1)]
-    if len(inside) == 0:
-        return 0.0
-    inside = inside[non_dominated(inside)]
-    if inside.shape[1] == 1:
-        return float(reference[0] - inside.min())
-    order = inside[np.argsort(inside[:, -1], kind="stable")]
-    heights = np.append(order[1:, -1], reference[-1]) - order[:, -1]
-    return float(sum(h * hypervolume(order[: i + 1, :-1], reference[:-1]) for i, h in enumerate(heights) if h > 0))
+    return float(compute_hypervolume(inside, reference)) if len(inside) else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 from nas.errors import InputError
@@ -32,8 +33,8 @@ def resolve(kind: str, name_or_path: str | Path) -> Path:
     if text in names:
         return _folder(kind) / f"{text}.yaml"
     path = Path(text)
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file() raises for what can be no path, such as a name of a thousand letters
         return path
     near = difflib.get_close_matches(text, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"{text}: no such file, and no preset of {kind.replace('_', ' ')} ({', '.join(names)}){hint}")
+    raise InputError(f"{text!r}: no such file, and no preset of {kind.replace('_', ' ')} ({', '.join(names)}){hint}")

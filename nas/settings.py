@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,19 +12,23 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
+from nas import decoding
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.data.recognise import load_dataset
 from nas.errors import DecodeError, InputError
 from nas.evaluation.job import recipe_from_json
+from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
 from nas.indicator import Indicator, load_indicator
+from nas.measurement import is_number
 from nas.rung import Rung
 from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
 from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
 DEFAULT_TIME_S: Final = 280.0  # with its end and an export, under five minutes
+_MAX_BATCH: Final = 1_000_000
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "space": (dict,),
     "objectives": (list,),
@@ -60,10 +66,27 @@ class Workers:
     def __post_init__(self) -> None:
         if self.executor not in ("ray", "local"):
             raise InputError(f"executor {self.executor!r}; use ray or local")
-        if not 1 <= self.workers <= 10_000:
+        if not isinstance(self.workers, int) or not 1 <= self.workers <= 10_000:
             raise InputError(f"workers {self.workers}; use 1 to 10000")
         if not (0 < self.cpus <= 1024 and 0 <= self.gpus <= 64):
             raise InputError(f"{self.cpus} CPUs and {self.gpus} GPUs a worker; use 0 < CPUs <= 1024, 0 <= GPUs <= 64")
+        if self.ray_address is not None:
+            _check_address(self.ray_address)
+
+
+def _check_address(address: str) -> None:
+    """Raises InputError for what cannot be the address of a Ray cluster."""
+    if address.startswith("ray://"):
+        raise InputError(
+            f"{address}: a search does not run through Ray Client; start it on a node of the cluster, with "
+            "--ray-address auto or HOST:PORT (mostly port 6379)"
+        )
+    if address == "local":
+        raise InputError("local is no cluster; leave --ray-address out, and Ray is started on this machine")
+    host, _, port = address.rpartition(":")
+    named = re.fullmatch(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", host)
+    if address != "auto" and not (named and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise InputError(f"{address!r} is no address of a Ray cluster; give --ray-address auto or HOST:PORT")
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,7 @@ class Settings:
     budget: int | None
     time_s: float | None
     recipe: Recipe = field(default_factory=Recipe)
+    limits: Limits = field(default_factory=Limits)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -97,6 +121,7 @@ class Settings:
             "rung": str(self.rung),
             "workers": asdict(self.workers),
             "recipe": asdict(self.recipe),
+            "limits": asdict(self.limits),
         }
 
     @classmethod
@@ -104,20 +129,35 @@ class Settings:
         """Reads what :meth:`to_json` wrote.  Raises DecodeError for anything else."""
         try:
             for name, kinds in _KINDS.items():
-                if not isinstance(data[name], kinds) or isinstance(data[name], bool):
-                    raise TypeError(f"{name}: {data[name]!r}")
+                decoding.field(data, name, *kinds)
             return cls(
-                **{name: data[name] for name in cls.__dataclass_fields__}
+                **{name: data[name] for name in cls.__dataclass_fields__ if name != "limits"}
                 | {
                     "indicator": Indicator.from_json(data["indicator"]),
-                    "objectives": tuple(data["objectives"]),
+                    "objectives": decoding.texts(data, "objectives"),
                     "rung": Rung.parse(data["rung"]),
                     "workers": Workers(**data["workers"]),
-                    "recipe": recipe_from_json(data["recipe"]),
+                    "recipe": _recipe(data["recipe"]),
+                    "limits": Limits(**data.get("limits", {})),  # runs of the first version have none
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-            raise DecodeError(f"run.yaml: the settings of the search cannot be read ({error!r})") from error
+            raise DecodeError(
+                f"run.yaml: the settings of the search cannot be read ({decoding.reason(error)}): restore the file"
+            ) from error
+
+
+def _recipe(data: Mapping[str, Any]) -> Recipe:
+    """A recipe whose every number is one.  Raises DecodeError otherwise."""
+    recipe = recipe_from_json(data)
+    ranges = asdict(recipe.augmentation)
+    if not isinstance(ranges.pop("flip"), bool) or not all(is_number(v) and v >= 0 for v in ranges.values()):
+        raise DecodeError(f"recipe: augmentation {asdict(recipe.augmentation)}: not its ranges")
+    if not isinstance(recipe.batch, int) or not (is_number(recipe.batch) and 1 <= recipe.batch <= _MAX_BATCH):
+        raise DecodeError(f"recipe: batch {recipe.batch!r:.80} must be a whole number in 1..{_MAX_BATCH}")
+    if not is_number(recipe.learning_rate) or recipe.learning_rate <= 0:
+        raise DecodeError(f"recipe: learning_rate {recipe.learning_rate!r:.80} must be a number above 0")
+    return recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,8 +194,12 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
         return load_space(source)
     try:
         return space_of(FAMILIES[spec["family"]].model_validate(spec))
-    except (KeyError, TypeError, ValidationError) as error:
-        raise DecodeError(f"run.yaml: the search space cannot be read ({error!r:.300})") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise DecodeError(f"run.yaml: the search space cannot be read ({where}: {fault['msg']})") from error
+    except (KeyError, TypeError) as error:
+        raise DecodeError(f"run.yaml: the search space cannot be read ({decoding.reason(error)})") from error
 
 
 def import_space(description: Mapping[str, Any]) -> None:
@@ -164,16 +208,18 @@ def import_space(description: Mapping[str, Any]) -> None:
         load_space(description["source"])
 
 
-def recorded_data(settings: Settings, dataset: Dataset | None = None) -> tuple[Dataset, Split]:
+def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = None) -> tuple[Dataset, Split]:
     """The data and the folds of a recorded search.
+
+    Args:
+        settings: of the search.
+        dataset: the same data, where it is elsewhere now or was given as a Python object.
 
     Raises:
         InputError: they are not what the run was started with, or must be given again.
     """
-    if dataset is None:
-        if settings.data_source is None:
-            raise InputError("this run's data was given as a Python object: pass it again, as dataset=...")
-        dataset = load_dataset(settings.data_source, image_size=settings.image_size)
+    if not isinstance(dataset, Dataset):
+        dataset = load_dataset(dataset or _data_source(settings), image_size=settings.image_size)
     if dataset.fingerprint != settings.data_fingerprint:
         raise InputError(
             f"{settings.data_source or 'the data'}: fingerprint {dataset.fingerprint}, the run was started on "
@@ -188,7 +234,19 @@ def recorded_data(settings: Settings, dataset: Dataset | None = None) -> tuple[D
     return dataset, split
 
 
-def materials_of(settings: Settings, dataset: Dataset | None = None, space: SearchSpace | None = None) -> Materials:
+def _data_source(settings: Settings) -> str:
+    """Where the data of a search was when it was last driven.  Raises InputError when it is not there."""
+    source = settings.data_source
+    if source is None:
+        raise InputError("this run's data was given as a Python object: pass it again, as dataset=...")
+    if source != "synthetic" and not os.path.exists(source):
+        raise InputError(f"{source}: the run's data is not there any more; say where it is now with --data PATH")
+    return source
+
+
+def materials_of(
+    settings: Settings, dataset: str | Path | Dataset | None = None, space: SearchSpace | None = None
+) -> Materials:
     """Loads what a recorded search needs, and checks that it is what it was.
 
     Raises:

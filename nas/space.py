@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
@@ -58,6 +60,17 @@ class AdaptableSpace(SearchSpace, Protocol):
         """The same space for images of ``input_shape`` (height, width, channels) and ``classes`` classes."""
 
 
+@runtime_checkable
+class ProvableSpace(SearchSpace, Protocol):
+    """A space that knows its extremes, so that a bound that no architecture can meet is refused before training."""
+
+    def cheapest(self) -> Sequence[Architecture]:
+        """Some architectures; of each exact cost, and of kernel bytes, one of them has the least in the space."""
+
+    def dearest(self) -> Sequence[Architecture]:
+        """Some architectures; of each exact cost one of them has the most in the space."""
+
+
 def load_space(source: str | Path | SearchSpace) -> SearchSpace:
     """A space from a preset's name, a YAML file, ``package.module:object``, or an object that is one already.
 
@@ -67,7 +80,7 @@ def load_space(source: str | Path | SearchSpace) -> SearchSpace:
     if not isinstance(source, str | Path):
         return _checked(source, repr(source))
     text = str(source)
-    if ":" in text and not Path(text).exists():
+    if ":" in text and not os.path.exists(text):
         return _checked(_import_object(text), text)
     path = resolve("search_spaces", source)
     family = read_yaml(path)[0].get("family")
@@ -101,6 +114,26 @@ def fit_to_data(space: SearchSpace, input_shape: tuple[int, int, int], classes: 
     )
 
 
+def check_prototype(space: SearchSpace) -> None:
+    """Raises InputError when the prototype lies outside the bounds of its own space."""
+    prototype = space.prototype
+    try:
+        params = space.to_params(prototype)
+        again = space.from_params(params)
+    except InputError as error:
+        raise InputError(
+            f"the space's prototype is no member of it: {error}; change the prototype or bounds"
+        ) from error
+    for name, distribution in space.distributions().items():
+        if name not in params or not distribution._contains(distribution.to_internal_repr(params[name])):
+            raise InputError(
+                f"the space's prototype is no member of it: parameter {name} = {params.get(name)!r} lies outside of "
+                f"{distribution}; change the prototype or the bounds"
+            )
+    if again != prototype:
+        raise InputError("the space's prototype is no member of it: its parameters stand for another architecture")
+
+
 def _checked(thing: object, name: str) -> SearchSpace:
     if isinstance(thing, type):
         raise InputError(f"{name} is a class; name an instance of it")
@@ -118,5 +151,9 @@ def _import_object(text: str) -> object:
         sys.path.append(here)  # a module in the folder where the user stands, as `python` itself would find it
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError, SyntaxError) as error:
-        raise InputError(f"{text}: cannot be imported ({error}); write package.module:object") from error
+    except Exception as error:  # whatever a user's own module raises
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if last.filename == __file__ or "importlib" in last.filename else f", {last.filename}:{last.lineno}"
+        raise InputError(
+            f"{text}: cannot be imported ({type(error).__name__}: {error}{where}); write package.module:object"
+        ) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -35,7 +37,10 @@ def parse_quantity(text: str | float, units: Mapping[str, float]) -> float:
         raise InputError(
             f"{text!r} is not a quantity; write a number and a unit such as '10{example}'; units: {known}{need}"
         )
-    return float(match[1]) * units[match[2]]
+    value = float(match[1]) * units[match[2]]
+    if not math.isfinite(value):
+        raise InputError(f"{text!r} is beyond the largest number that can be held ({sys.float_info.max:.2g}): less")
+    return value
 
 
 def format_duration(seconds: float) -> str:

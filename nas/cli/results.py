@@ -39,7 +39,7 @@ def front(
     elif as_csv:
         typer.echo(found.to_csv(), nl=False)
     else:
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False, emoji=False)
         console.print(found.headline(), style="bold red" if found.status == "nearest" else "bold")
         if found.members:
             console.print(front_table(found))
@@ -89,6 +89,7 @@ def export(
         str, typer.Option("--format", help="keras, tflite, tflite-int8; several separated by commas.")
     ] = "keras,tflite",
     out: Annotated[Path | None, typer.Option(help="Folder [default: RUN/export].")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the run's data is now, if it has moved (int8 only).")] = None,
 ) -> None:
     """Write networks as files that run elsewhere, each with its measured card.
 
@@ -101,6 +102,6 @@ def export(
 
     opened = open_run(run)
     with hushed():
-        paths = opened.export(pick, [f.strip() for f in formats.split(",")], out)
+        paths = opened.export(pick, [f.strip() for f in formats.split(",")], out, dataset=data)
     for path in paths:
         typer.echo(path)

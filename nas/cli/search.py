@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -55,22 +56,29 @@ def search(
     cpus_per_worker: Annotated[float, typer.Option(help="Cores a worker.")] = 1.0,
     gpus_per_worker: Annotated[float, typer.Option(help="GPUs a worker; fractions share one.")] = 0.0,
     ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster, such as 'auto' or HOST:6379.")] = None,
-    sampler: Annotated[str, typer.Option(help="evolution, nsga2, nsga3, tpe, gp or random.")] = "evolution",
+    sampler: Annotated[str, typer.Option(help="evolution, synthesis, nsga2, nsga3, tpe, gp or random.")] = "evolution",
     seed: Annotated[int, typer.Option(help="Of proposals, folds and training.")] = 0,
     effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every candidate is trained for.")] = "1x24",
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
     holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
     flip: Annotated[bool, typer.Option(help="Mirror images in augmentation (not for digits or text).")] = True,
+    candidate_time: Annotated[
+        str | None, typer.Option(help="What one candidate may take, such as 20m [default: 30 m without progress].")
+    ] = None,
+    candidate_memory: Annotated[
+        str | None, typer.Option(help="Memory that one candidate's process may hold, such as 4GB [default: no limit].")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory [default: results/<UTC time>-<space>].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON at the end.")] = False,
 ) -> None:
     """Starts a search; see SEARCH_HELP."""
-    from nas import api
+    from nas import api, units
     from nas.cli.view import View
     from nas.evaluation.augment import Augmentation
+    from nas.evaluation.limits import Limits
     from nas.evaluation.train import Recipe
-    from nas.run.directory import new_run_directory, remove_unbegun
+    from nas.run.directory import planned_run_directory
     from nas.rung import Rung
     from nas.settings import DEFAULT_TIME_S, Workers
 
@@ -82,11 +90,15 @@ def search(
         image_size=image_size,
         workers=Workers(executor, workers, cpus_per_worker, gpus_per_worker, ray_address),
         recipe=Recipe(augmentation=Augmentation(flip=flip)),
+        limits=Limits(
+            _seconds(candidate_time, "--candidate-time"),
+            None if candidate_memory is None else int(units.parse_quantity(candidate_memory, units.BYTES)),
+        ),
         command=api.command_line(),
     )
     if budget is not None and budget < 1:
         raise InputError(f"--budget {budget}: at least 1")
-    directory = new_run_directory(out, Path(space).stem)
+    directory = planned_run_directory(out, Path(space).stem)
     limit = DEFAULT_TIME_S if budget is None and time_s is None else time_s
     view = View(budget=budget, time_s=limit, quiet=as_json, path=directory.path)
 
@@ -107,10 +119,7 @@ def search(
             listener=view,
         )
 
-    try:
-        run = _watched(go, view, directory.path)
-    finally:
-        remove_unbegun(directory)
+    run = _watched(go, view, directory.path)
     _conclude(run, view, as_json=as_json)
 
 
@@ -121,6 +130,9 @@ def resume(
     budget: Annotated[str | None, typer.Option(help="Candidates more, such as +20.")] = None,
     time: Annotated[str | None, typer.Option(help="Time limit from now: 90s, 5m, 2h.")] = None,
     workers: Annotated[int | None, typer.Option(help="Candidates evaluated at once, where it should differ.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the run's data is now, if it has moved.")] = None,
+    executor: Annotated[ExecutorName | None, typer.Option(help="ray or local, where it should differ.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Where the cluster is now, if it has moved.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON at the end.")] = False,
 ) -> None:
     """Go on with a search: what is finished stays, what was in flight is evaluated again.
@@ -140,7 +152,17 @@ def resume(
     limit = time_s or (None if more else opened.settings.time_s)
     view = View(budget=more, time_s=limit, quiet=as_json, path=opened.path)
     done = _watched(
-        lambda: opened.resume(budget=more, time_s=time_s, workers=workers, listener=view), view, opened.path
+        lambda: opened.resume(
+            budget=more,
+            time_s=time_s,
+            workers=workers,
+            dataset=data,
+            executor=executor,
+            ray_address=ray_address,
+            listener=view,
+        ),
+        view,
+        opened.path,
     )
     _conclude(done, view, as_json=as_json)
 
@@ -154,14 +176,17 @@ def _watched(go: Any, view: Any, path: Path) -> Run:
     except KeyboardInterrupt as error:
         begun = (path / "study.journal").exists()
         typer.echo(
-            f"interrupted; everything finished is kept. Go on with:  nas resume {path}"
+            f"interrupted; everything finished is kept. Go on with:  nas resume {quote(str(path))}"
             if begun
             else "interrupted before anything was begun",
             err=True,
         )
         raise typer.Exit(130) from error
     except (EnvironmentStopError, NothingEvaluatedError) as error:
-        typer.echo(f"error: {error}\nwhen that is mended, go on with:  nas resume {path}", err=True)
+        begun = (path / "run.yaml").exists()
+        typer.echo(f"error: {error}", err=True)
+        if begun:
+            typer.echo(f"when that is mended, go on with:  nas resume {quote(str(path))}", err=True)
         raise typer.Exit(error.exit_code) from error
 
 
@@ -172,14 +197,14 @@ def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
         view.conclude(run)
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(text: str | None, option: str = "--time") -> float | None:
     from nas import units
 
     if text is None:
         return None
     seconds = units.parse_quantity(text, units.SECONDS)
     if not 0 < seconds < 1e9:
-        raise InputError(f"--time {text}: give a positive duration, such as 5m")
+        raise InputError(f"{option} {text}: give a positive duration, such as 5m")
     return seconds
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -37,7 +38,7 @@ class View:
     def __init__(self, *, budget: int | None, time_s: float | None, quiet: bool, path: Path) -> None:
         self._budget, self._time_s, self._path = budget, time_s, path
         self._charged = 0
-        self._console = Console(stderr=quiet, highlight=False)
+        self._console = Console(stderr=quiet, highlight=False, markup=False, emoji=False)
         self._started = time.monotonic()
         self._counts: Counter[str] = Counter()
         self._recent: deque[str] = deque(maxlen=_SHOWN)
@@ -78,6 +79,10 @@ class View:
         self._recent.append(line)
         if self._live is None:
             self._console.print(f"{format_duration(self._elapsed)}  {line}  {self._progress()}", soft_wrap=True)
+
+    def noticed(self, message: str) -> None:
+        """Something that the user should know: it stays on the screen above the live table."""
+        self._console.print(f"{format_duration(self._elapsed)}  note: {message}", soft_wrap=True, markup=False)
 
     @property
     def _elapsed(self) -> float:
@@ -124,9 +129,9 @@ class View:
         self._console.print(f"measured on {run.caption}", soft_wrap=True)
         if front.members:
             self._console.print(f"plots: {run.directory.plots}/accuracy_params.png", soft_wrap=True)
-            export = f"nas export {run.path} --pick knee --format keras,tflite"
+            export = f"nas export {quote(str(run.path))} --pick knee --format keras,tflite"
             self._console.print(f"take one home:  {export}", soft_wrap=True)
-        self._console.print(f"go on:  nas resume {run.path} --time 30m", soft_wrap=True)
+        self._console.print(f"go on:  nas resume {quote(str(run.path))} --time 30m", soft_wrap=True)
 
 
 def candidate_line(candidate: Candidate) -> str:

@@ -15,6 +15,7 @@ from nas.data.coverage import coverage_warnings
 from nas.data.dataset import Dataset
 from nas.data.facecrop import crop_face
 from nas.data.imagefile import BrokenImageError, read_pixels
+from nas.data.paths import small_text
 from nas.errors import InputError
 
 CLASS_NAMES = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
@@ -96,7 +97,7 @@ def _labels(root: Path, files: CkPlusFiles) -> tuple[dict[str, int], tuple[str, 
 def _emotion(path: Path) -> int | None:
     """The emotion, 0..7, that a label file such as ``   3.0000000e+00`` holds; None where it holds none."""
     try:
-        emotion = int(float(path.read_text(encoding="ascii", errors="replace")))
+        emotion = int(float(small_text(path)))
     except (OSError, ValueError, OverflowError):
         return None
     return emotion if 0 <= emotion <= len(CLASS_NAMES) else None
@@ -147,7 +148,7 @@ def _points(path: Path | None, shape: tuple[int, ...]) -> npt.NDArray[np.float64
     if path is None:
         return None
     try:
-        numbers = np.array(path.read_text(encoding="ascii", errors="replace").split(), np.float64)
+        numbers = np.array(small_text(path).split(), np.float64)
     except (OSError, ValueError):
         return None
     if numbers.size != 2 * LANDMARKS_PER_FACE or not np.isfinite(numbers).all():

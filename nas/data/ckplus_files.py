@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.data.paths import subfolders
+from nas.data.paths import identity, subfolders
+from nas.errors import InputError
 
 _SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 _SEQUENCE = re.compile(r"\d{3}")
@@ -16,6 +17,7 @@ _FRAME = re.compile(r"(S\d{3}_\d{3})_(\d{8})\.(?:png|jpe?g|tiff?|bmp)", re.IGNOR
 _LABEL = re.compile(r"(S\d{3}_\d{3})_\d{8}_emotion\.txt", re.IGNORECASE)
 _LANDMARKS = re.compile(r"(S\d{3}_\d{3}_\d{8})_landmarks\.txt", re.IGNORECASE)
 _SEARCH_DEPTH = 3
+_MAX_FOLDERS = 50_000
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,30 @@ class CkPlusFiles:
 
 
 def looks_like_ckplus(root: Path) -> bool:
-    """Whether folders such as ``S005/001`` lie in ``root`` or at most three folders deeper."""
-    return _holds_sequences(root, _SEARCH_DEPTH)
+    """Whether folders such as ``S005/001`` lie in ``root`` or at most three folders deeper.
 
-
-def _holds_sequences(folder: Path, depth: int) -> bool:
-    inside = subfolders(folder)
-    for subject in inside:
-        if _SUBJECT.fullmatch(subject.name) and any(_SEQUENCE.fullmatch(child.name) for child in subfolders(subject)):
+    Raises:
+        InputError: a folder that cannot be listed, or so many of them that this is no data set.
+    """
+    level = [root]
+    seen = {identity(root)}  # links may lead back, and then each level would hold all those before it
+    for _ in range(_SEARCH_DEPTH + 1):
+        inside = [child for folder in level for child in subfolders(folder)]
+        if any(map(_is_subject, inside)):
             return True
-    return depth > 0 and any(_holds_sequences(child, depth - 1) for child in inside)
+        level = []
+        for folder in inside:
+            if (key := identity(folder)) not in seen:
+                seen.add(key)
+                level.append(folder)
+        if len(seen) > _MAX_FOLDERS:
+            raise InputError(f"{root}: more than {_MAX_FOLDERS} folders: give the folder of the data set itself")
+    return False
+
+
+def _is_subject(folder: Path) -> bool:
+    named = _SUBJECT.fullmatch(folder.name)
+    return named is not None and any(_SEQUENCE.fullmatch(child.name) for child in subfolders(folder))
 
 
 def find_ckplus_files(root: Path) -> CkPlusFiles:

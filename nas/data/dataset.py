@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from nas.errors import InputError
+from nas.data.paths import is_text
+from nas.errors import InputError, one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,9 @@ class Dataset:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # Both name files of the user's, and are printed and written into every report.
+        object.__setattr__(self, "caption", one_line(self.caption))
+        object.__setattr__(self, "warnings", tuple(one_line(warning) for warning in self.warnings))
         n = len(self.labels)
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
             raise InputError(
@@ -56,9 +60,12 @@ class Dataset:
                 f"labels range from {present[0]} to {present[-1]} but there are {len(self.class_names)} class names: "
                 f"labels must lie in 0..{len(self.class_names) - 1}"
             )
-        for name, ids in (("subjects", self.subjects), ("sequences", self.sequences)):
+        for name in self.class_names:
+            if not is_text(name):  # it would reach tables and files
+                raise InputError(f"class name {name!r} holds line ends or characters that are no text: rename it")
+        for what, ids in (("subjects", self.subjects), ("sequences", self.sequences)):
             if ids is not None and len(ids) != n:
-                raise InputError(f"{len(ids)} {name} but {n} labels: give one a label, or none at all")
+                raise InputError(f"{len(ids)} {what} but {n} labels: give one a label, or none at all")
 
     def __len__(self) -> int:
         return len(self.labels)

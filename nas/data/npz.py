@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from nas.data.coverage import coverage_warnings
 from nas.data.dataset import Dataset
+from nas.data.paths import open_file
 from nas.errors import InputError
 
 _KNOWN = ("x", "y", "subject", "sequence", "classes")
 _MAX_UNNAMED_CLASSES = 1000
+_MAX_BYTES = 8_000_000_000
+# Deflate reaches a thousandfold on repetitions alone; images of any kind stay far below a hundred.
+_MAX_EXPANSION, _HARMLESS_BYTES = 100, 100_000_000
 # MemoryError: a header that claims a huge shape; RuntimeError: an archive encrypted or compressed in another way.
-_DAMAGED = (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (
+    *(OSError, ValueError, EOFError, MemoryError, RuntimeError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
+)
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +56,7 @@ def load_npz(path: Path) -> Dataset:
         raise InputError(f"{path}: all {len(labels)} labels are {labels[0]}: only one class, two are needed at least")
     subjects = _ids(path, "subject", arrays.get("subject"), len(images))
     sequences = _ids(path, "sequence", arrays.get("sequence"), len(images))
-    warnings = (f"arrays ignored: {', '.join(ignored)} (read are {', '.join(_KNOWN)})",) if ignored else ()
+    notes = (f"arrays ignored: {', '.join(ignored)} (read are {', '.join(_KNOWN)})",) if ignored else ()
     return Dataset(
         images=images,
         labels=labels,
@@ -54,26 +65,44 @@ def load_npz(path: Path) -> Dataset:
         sequences=sequences,
         kind="npz",
         caption=path.name,
-        warnings=warnings + coverage_warnings(labels, class_names, subjects, sequences),
+        warnings=notes + coverage_warnings(labels, class_names, subjects, sequences),
     )
 
 
 def _read(path: Path) -> tuple[dict[str, Array], tuple[str, ...]]:
     """The arrays that are known by name, and the names of the others."""
-    arrays = {}
     try:
         # Opened here, since NumPy leaves a damaged archive open.
-        with path.open("rb") as handle:
+        with open_file(path) as handle, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy on files of Python 2
+            if zipfile.is_zipfile(handle):
+                _refuse_bomb(path, handle)
+            handle.seek(0)
             file = np.load(handle, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: a single array; save images and labels together: np.savez(path, x=…, y=…)")
             ignored = tuple(name for name in file.files if name not in _KNOWN)
-            for name in file.files:
-                if name in _KNOWN:
-                    arrays[name] = _member(path, file, name)
+            arrays = {name: _member(path, file, name) for name in file.files if name in _KNOWN}
     except _DAMAGED as error:
         raise InputError(f"{path}: not an .npz file that can be read ({_short(error)}): save it again") from error
     return arrays, ignored
+
+
+def _refuse_bomb(path: Path, handle: BinaryIO) -> None:
+    """Refuses an archive whose arrays would not fit into memory, or that is made to fill it, before unpacking any.
+
+    NumPy reads no more of an array than the archive declares.
+    """
+    with zipfile.ZipFile(handle) as archive:
+        for member in archive.infolist():
+            if member.filename.removesuffix(".npy") not in _KNOWN:
+                continue
+            size, stored = member.file_size, max(member.compress_size, 1)
+            if size > _MAX_BYTES or (size > _HARMLESS_BYTES and size > _MAX_EXPANSION * stored):
+                raise InputError(
+                    f"{path}: {member.filename!r} unpacks from {stored} to {size} bytes; read are at most {_MAX_BYTES} "
+                    f"bytes, and at most {_MAX_EXPANSION} times what is stored: save it with np.savez, or fewer images"
+                )
 
 
 def _member(path: Path, file: Any, name: str) -> Array:
@@ -88,7 +117,7 @@ def _member(path: Path, file: Any, name: str) -> Array:
 
 
 def _short(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
+    text = str(error).strip() or type(error).__name__
     return "pickled objects are not read" if "pickle" in text.lower() else text.splitlines()[0]
 
 
@@ -137,7 +166,12 @@ def _ids(path: Path, name: str, ids: Array | None, count: int) -> npt.NDArray[np
         raise InputError(
             f"{path}: {name} is {ids.dtype} of shape {ids.shape}; expected {count} integers or strings, one an image"
         )
-    return _text(ids)
+    text = _text(ids)
+    try:
+        "".join(text.tolist()).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: {name} holds ids that are no text ({error.reason}): save them as text") from error
+    return text
 
 
 def _text(values: Array) -> npt.NDArray[np.str_]:

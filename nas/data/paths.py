@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from nas.errors import InputError
 
+MAX_TEXT_BYTES: Final = 100_000  # of a label's or a landmarks' file: some dozen times what CK+ has
+_NO_TEXT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm"})
 
 
@@ -24,6 +29,11 @@ def existing_path(source: str | Path, names: Iterable[str] = ()) -> Path:
     """
     if not str(source).strip():
         raise InputError("the path of the data is empty: give a folder, an .npz file or the name 'synthetic'")
+    if not is_text(str(source)):
+        raise InputError(
+            f"data {str(source)!r}: the name holds line ends, control characters or bytes that are no text, and it is "
+            "shown beside every figure: rename it"
+        )
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
         return path
@@ -61,10 +71,56 @@ def visible_entries(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name == "__MACOSX":
                     continue
-                (folders if entry.is_dir() else files).append(folder / entry.name)
+                (folders if _leads_to_folder(entry) else files).append(folder / entry.name)
     except OSError as error:
         raise InputError(f"folder {folder} cannot be listed ({error.strerror}): check its permissions") from error
     return tuple(sorted(folders)), tuple(sorted(files))
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: no folder, and what reads it as a file says so
+        return False
+
+
+def is_text(name: str) -> bool:
+    """Whether a name has neither line ends nor control characters, nor bytes that are no UTF-8."""
+    return name.isprintable() or not any(unicodedata.category(c) in _NO_TEXT for c in name)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a regular file for reading; a pipe or a device, which might never end, is an OSError instead."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(f"{path} is no regular file")
+    return os.fdopen(handle, "rb")
+
+
+def small_text(path: Path) -> str:
+    """The text of a small file; bytes that are not ASCII become replacement characters.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is much larger than files of its kind are.
+    """
+    with open_file(path) as file:
+        content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        raise ValueError(f"{path}: more than {MAX_TEXT_BYTES} bytes")
+    return content.decode("ascii", "replace")
+
+
+def identity(folder: Path) -> tuple[int, int]:
+    """What tells a folder from all others, whatever links lead to it.  Raises InputError where it cannot be reached."""
+    try:
+        found = os.stat(folder)
+    except OSError as error:
+        raise InputError(
+            f"folder {folder} cannot be reached ({error.strerror}): check links and permissions"
+        ) from error
+    return found.st_dev, found.st_ino
 
 
 def subfolders(folder: Path) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from nas.data.ckplus_files import looks_like_ckplus
 from nas.data.dataset import Dataset
 from nas.data.folders import is_split_name, load_folders
 from nas.data.npz import load_npz
-from nas.data.paths import existing_path, image_files, subfolders
+from nas.data.paths import existing_path, identity, image_files, subfolders
 from nas.data.resize import check_image_size, resized
 from nas.errors import InputError
 
@@ -56,15 +56,19 @@ def _load_folder(root: Path, image_size: int | None) -> Dataset:
 def _unwrapped(root: Path) -> Path:
     """The folder with the class folders, where archives have wrapped it into folders that hold nothing else."""
     inside = subfolders(root)
+    seen = {identity(root)}
     while len(inside) == 1 and not is_split_name(inside[0].name) and not image_files(root):
-        if not subfolders(inside[0]) or image_files(inside[0]):
+        if identity(inside[0]) in seen or not subfolders(inside[0]) or image_files(inside[0]):
             break
+        seen.add(identity(inside[0]))
         root = inside[0]
         inside = subfolders(root)
     return root
 
 
 def _load_file(path: Path) -> Dataset:
+    if not path.is_file():
+        raise InputError(f"data {path}: neither a folder nor a file, but a pipe or a device: save the data to a file")
     if path.suffix.lower() == ".npz" or (path.suffix == "" and zipfile.is_zipfile(path)):
         return load_npz(path)
     raise InputError(

@@ -10,8 +10,8 @@ from typing import Any, Final
 from nas.deploy.order import ExportOrder
 from nas.graph import Graph
 from nas.run.candidate import Candidate
-from nas.run.directory import utc_now
 from nas.run.judged import not_judged
+from nas.run.lock import utc_now
 from nas.run.provenance import versions
 from nas.rung import Rung
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -17,11 +18,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
+from nas.errors import EnvironmentStopError
 from nas.evaluation.job import Job, Setup
-from nas.run.candidate import Outcome, State
+from nas.run.candidate import EVALUATOR_KILLED, SYSTEM_ERROR, Outcome, State
 
 SERVES: Final = 20  # candidates; memory of a TensorFlow process grows by some 25 MB with each
 _LOG_TAIL: Final = 2000
+_WATCH_S: Final = 0.5  # how often the limits are looked at
+_ENDED_FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +51,9 @@ class EvaluatorProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._served = 0
         self._job: Job | None = None
+        self._ready = False
+        self._begun = 0.0
+        self._last_sign = 0.0
 
     @property
     def job(self) -> Job | None:
@@ -59,19 +66,44 @@ class EvaluatorProcess:
         return self._reader
 
     def start(self) -> None:
-        """Starts the process; it loads TensorFlow while the owner goes on."""
-        self._scratch = Path(tempfile.mkdtemp(prefix="nas-evaluator-"))
-        their_read, our_write = os.pipe()
-        our_read, their_write = os.pipe()
+        """Starts the process; it loads TensorFlow while the owner goes on.
+
+        Raises:
+            EnvironmentStopError: the machine has no room for it.
+        """
+        try:
+            self._start()
+        except OSError as error:
+            raise EnvironmentStopError(
+                f"{tempfile.gettempdir()}: no evaluator can be started ({error.strerror}); make room, or set TMPDIR"
+            ) from error
+
+    def _start(self) -> None:
+        with contextlib.ExitStack() as undo:
+            self._scratch = Path(tempfile.mkdtemp(prefix="nas-evaluator-"))
+            undo.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            their_read, our_write = _pipe(undo)
+            our_read, their_write = _pipe(undo)
+            self._process = self._spawn(their_read, their_write)
+            undo.pop_all()
+        os.close(their_read)
+        os.close(their_write)
+        self._reader, self._writer = Connection(our_read, writable=False), Connection(our_write, readable=False)
+        self._served = 0
+        self._ready = False
+        self._send({"setup": self._setup.to_json(), "bundle": str(self._bundle), "scratch": str(self._scratch)})
+
+    def _spawn(self, their_read: int, their_write: int) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
+            "TMPDIR": str(self._scratch),  # what TensorFlow leaves there, when its process is ended, goes with it
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(
                 ":"
             ),
         }
         with (self._scratch / "log.txt").open("wb") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "nas.evaluation.worker", str(their_read), str(their_write)],
                 pass_fds=(their_read, their_write),
                 stdin=subprocess.DEVNULL,
@@ -80,11 +112,6 @@ class EvaluatorProcess:
                 env=environment,
                 start_new_session=True,  # the user's Ctrl-C is for the driver, which then ends the evaluators itself
             )
-        os.close(their_read)
-        os.close(their_write)
-        self._reader, self._writer = Connection(our_read, writable=False), Connection(our_write, readable=False)
-        self._served = 0
-        self._send({"setup": self._setup.to_json(), "bundle": str(self._bundle), "scratch": str(self._scratch)})
 
     def submit(self, job: Job) -> None:
         """Begins to evaluate ``job``; a spent process is replaced first."""
@@ -94,6 +121,7 @@ class EvaluatorProcess:
             self.start()
         self._job = job
         self._served += 1
+        self._begun = self._last_sign = time.monotonic()
         self._send({"job": job.to_json()})
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -106,41 +134,74 @@ class EvaluatorProcess:
         """The end of the current job, or None while it goes on; never raises for what the evaluator did."""
         end = time.monotonic() + timeout_s
         while self._job is not None:
+            left = max(end - time.monotonic(), 0.0)
+            finished = None
             try:
-                if not self._reader.poll(max(end - time.monotonic(), 0.0)):
-                    return None
-                message = json.loads(self._reader.recv_bytes())
+                if self._reader.poll(min(left, _WATCH_S)):
+                    finished = self._received(json.loads(self._reader.recv_bytes()))
             except (EOFError, OSError):
                 return self._died()
-            if message["type"] in ("done", "failed"):
-                return self._finished(message)
+            if self._job is not None:  # also while it reports progress
+                finished = self._overrun()
+            if finished is not None or (time.monotonic() >= end and not self._reader.poll()):
+                return finished
         return None
 
-    def _finished(self, message: Mapping[str, Any]) -> Finished:
+    def _received(self, message: Mapping[str, Any]) -> Finished | None:
+        """A sign of life, or the end of the job."""
+        self._last_sign = time.monotonic()
+        self._ready = True
+        if message["type"] not in ("done", "failed"):
+            return None
         self._job = None
         if message["type"] == "failed":
             return self._failure(**message["failure"])
         outcome = Outcome.from_json(message["outcome"])
         seconds = {"start": message["start_seconds"], **outcome.seconds}
-        files = {}
-        for name in message["files"]:
-            files[name] = (self._scratch / name).read_bytes()
-            (self._scratch / name).unlink()
+        try:
+            files = {name: (self._scratch / name).read_bytes() for name in message["files"]}
+            for name in files:
+                (self._scratch / name).unlink()
+        except OSError as error:
+            return self._failure(SYSTEM_ERROR, f"the candidate's files cannot be read ({error.strerror})")
         return Finished(replace(outcome, seconds=seconds), files)
+
+    def _overrun(self) -> Finished | None:
+        """Ends a candidate that has passed a limit."""
+        assert self._process is not None
+        now = time.monotonic()
+        passed = self._setup.limits.exceeded(self._process.pid, now - self._begun, now - self._last_sign)
+        if passed is None:
+            return None
+        finished = self._failure(*passed)
+        self.close()
+        return finished
 
     def _died(self) -> Finished:
         """The process is gone in the middle of a candidate."""
         assert self._process is not None
         code = self._process.wait()
+        outside = -code in _ENDED_FROM_OUTSIDE
+        # One that ends while it loads TensorFlow and the data has not looked at the candidate yet.
+        kind = EVALUATOR_KILLED if outside else ("evaluator crashed" if self._ready else SYSTEM_ERROR)
         cause = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
-        finished = self._failure("evaluator died", f"the evaluator process ended with {cause}")
-        self._job = None
+        hint = "; out of memory?" if code == -signal.SIGKILL else ""
+        finished = self._failure(kind, f"the evaluator process ended with {cause}{hint}")
         self.close()
         return finished
 
     def _failure(self, kind: str, reason: str) -> Finished:
-        log = (self._scratch / "log.txt").read_bytes()[-_LOG_TAIL:].decode(errors="replace")
-        return Finished(Outcome(State.FAILED, failure={"kind": kind, "reason": reason, "log": log}))
+        seconds = {"failed": time.monotonic() - self._begun}
+        failure = {"kind": kind, "reason": reason, "log": self._log_tail()}
+        return Finished(Outcome(State.FAILED, seconds=seconds, failure=failure))
+
+    def _log_tail(self) -> str:
+        try:
+            with (self._scratch / "log.txt").open("rb") as log:
+                log.seek(max(log.seek(0, os.SEEK_END) - _LOG_TAIL, 0))
+                return log.read().decode(errors="replace")
+        except OSError:
+            return ""
 
     def close(self) -> None:
         """Ends the process, whatever it is doing."""
@@ -153,3 +214,11 @@ class EvaluatorProcess:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._process = None
         self._job = None
+
+
+def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe that ``undo`` closes."""
+    ends = os.pipe()
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
+import stat
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+SHARED: Final = Path("/tmp")  # the same place whatever TMPDIR says: cores are the machine's
 
 
 class CoreLease:
     """Exclusive hold of some of this process' cores, among all evaluators of this user on this machine.
 
-    A lease is a lock on a file, so it ends with the process, however that ends.
+    A lease is a lock on a file, so it ends with the process, however that ends.  Where such files cannot be had, or
+    are not ours, there is no lease, and latencies are recorded as not measured on an exclusive core.
+
+    Args:
+        count: how many cores.
+        shared: where the folder with the locks is.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, shared: Path = SHARED) -> None:
         self._files: list[IO[str]] = []
         self.cores: list[int] = []
-        folder = Path(tempfile.gettempdir()) / f"nas-cores-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        for core in sorted(os.sched_getaffinity(0)):
-            if len(self.cores) < count:
-                self._try(folder / f"{core}.lock", core)
+        try:
+            folder = _own_folder(shared / f"nas-cores-{os.getuid()}")
+            for core in sorted(os.sched_getaffinity(0)):
+                if len(self.cores) < count:
+                    self._try(folder / f"{core}.lock", core)
+        except OSError:
+            self.release()
         if len(self.cores) < count:
             self.release()
 
     def _try(self, path: Path, core: int) -> None:
-        file = path.open("w")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        file = os.fdopen(descriptor, "r+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:
             file.close()
         else:
             self._files.append(file)
@@ -52,3 +62,18 @@ class CoreLease:
             file.close()
         self._files.clear()
         self.cores.clear()
+
+
+def _own_folder(path: Path) -> Path:
+    """Makes the folder of the locks.
+
+    Raises:
+        OSError: another user has put something there, or it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise
+    return path

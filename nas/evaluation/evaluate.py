@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ class Evaluation:
     bundle: Bundle
     setup: Setup
     exclusive: bool
+    progress: Callable[[], None] = lambda: None  # called now and then: a sign of life
     _reference: bytes | None = field(default=None, init=False)
 
     def run(self, job: Job) -> tuple[Outcome, dict[str, bytes]]:
@@ -42,6 +44,7 @@ class Evaluation:
         trainer = Trainer(job.graph, self.setup.recipe, job.seed)
         seconds.update(trainer.seconds)
         self._measure(trainer.model, measurements, seconds)
+        self.progress()
         gate = self._judge(job, measurements, (Step.COST, Step.EXPORT, Step.LATENCY), time.perf_counter() - start)
         worker: dict[str, Any] = {"exclusive_core": self.exclusive}
         if overall(gate) is Status.VIOLATED and not job.reference:
@@ -93,7 +96,7 @@ class Evaluation:
         tested, probabilities, files = [], [], {}
         for k in reversed(range(job.rung.folds)):  # fold 0 last: its model is the one that is exported
             train, test = b.folds[k]
-            trainer.fit(b.images[train], b.labels[train], job.rung.epochs, k)
+            trainer.fit(b.images[train], b.labels[train], job.rung.epochs, k, self.progress)
             tested.append(test)
             probabilities.append(trainer.predict(b.images[test]))
             files[f"weights-fold{k}.npz"] = _npz(**get_weights(trainer.model))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nas.evaluation.augment import Augmentation
+from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
 from nas.graph import Graph
 from nas.indicator import Indicator
@@ -61,6 +62,7 @@ class Setup:
         recipe: how candidates are trained.
         threads: of TensorFlow, a worker.
         gpus: whether the worker may use a GPU.
+        limits: what a candidate may use.
     """
 
     prototype: Graph
@@ -68,6 +70,7 @@ class Setup:
     recipe: Recipe
     threads: int = 1
     gpus: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -77,6 +80,7 @@ class Setup:
             "recipe": asdict(self.recipe),
             "threads": self.threads,
             "gpus": self.gpus,
+            "limits": asdict(self.limits),
         }
 
     @classmethod
@@ -88,6 +92,7 @@ class Setup:
             recipe_from_json(data["recipe"]),
             data["threads"],
             data["gpus"],
+            Limits(**data["limits"]),
         )
 
 

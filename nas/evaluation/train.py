@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -103,7 +104,14 @@ class Trainer:
 
         return epoch
 
-    def fit(self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], epochs: int, fold: int) -> float:
+    def fit(
+        self,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int64],
+        epochs: int,
+        fold: int,
+        after_epoch: Callable[[], None] = lambda: None,
+    ) -> float:
         """Trains from the initial weights for ``epochs`` epochs; returns the last epoch's mean loss.
 
         Raises:
@@ -124,6 +132,7 @@ class Trainer:
             self._optimizer.learning_rate = learning_rate(self._recipe, epoch, epochs)
             loss = float(self._epoch(x, y, order, int(rng.integers(2**31 - 1))))
             durations.append(time.perf_counter() - start)
+            after_epoch()
             if not np.isfinite(loss):
                 raise TrainingDivergedError(f"the loss became {loss} in epoch {epoch + 1} of {epochs}")
         self._account(durations)

@@ -7,9 +7,14 @@ once: no evaluator outlives its owner.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
+import gc
 import json
 import os
 import queue
+import resource
 import shutil
 import sys
 import threading
@@ -17,10 +22,14 @@ import time
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nas.errors import NasError
 from nas.evaluation.cores import CoreLease
+from nas.evaluation.limits import FILE_BYTES
+from nas.run.candidate import DISK_FULL, SYSTEM_ERROR
+
+_LEAST_DISK_BYTES: Final = 100_000
 
 
 def main() -> None:
@@ -32,10 +41,11 @@ def main() -> None:
     scratch: list[Path] = []
     threading.Thread(target=_receive, args=(reader, inbox, scratch), daemon=True).start()
     setup = inbox.get()
-    scratch.append(Path(setup["scratch"]))
+    _be_modest()
     lease = CoreLease(setup["setup"]["threads"])
     lease.pin()
     evaluation = _prepare(setup, lease)
+    evaluation.progress = lambda: _send(writer, {"type": "progress"})
     start_seconds = time.perf_counter() - began
     _send(writer, {"type": "ready", "cores": lease.cores, "seconds": start_seconds})
     while True:
@@ -49,7 +59,10 @@ def _receive(reader: Connection, inbox: queue.Queue[dict[str, Any]], scratch: li
     """Passes messages on; when the owner is gone, takes the scratch folder away and ends the process."""
     while True:
         try:
-            inbox.put(json.loads(reader.recv_bytes()))
+            message = json.loads(reader.recv_bytes())
+            if "scratch" in message:  # known here first, since the owner may be gone already
+                scratch.append(Path(message["scratch"]))
+            inbox.put(message)
         except (EOFError, OSError):
             for folder in scratch:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -61,6 +74,15 @@ def _send(writer: Connection, message: dict[str, Any]) -> None:
         writer.send_bytes(json.dumps(message, allow_nan=False).encode())
     except (BrokenPipeError, OSError):
         os._exit(0)
+
+
+def _be_modest() -> None:
+    """Where memory runs out the system is to end an evaluator, not the driver; and no file may fill the disk."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+    now, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if now == resource.RLIM_INFINITY or now > FILE_BYTES:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, most))
 
 
 def _prepare(message: dict[str, Any], lease: CoreLease) -> Any:
@@ -97,12 +119,38 @@ def _serve(evaluation: Any, job_json: dict[str, Any], scratch: Path) -> dict[str
             names.append(name)
         return {"type": "done", "outcome": outcome.to_json(), "files": names}
     except Exception as error:  # noqa: BLE001 - the worker boundary: recorded, and the search goes on
-        traceback.print_exc()
-        kind = type(error).__name__
-        reason = str(error).strip().split("\n")[0][:500] if isinstance(error, NasError) else f"{kind}: {error}"[:500]
-        return {"type": "failed", "failure": {"kind": kind, "reason": reason}}
+        with contextlib.suppress(OSError):  # the log is on the disk that may be full
+            traceback.print_exc()
+        return {"type": "failed", "failure": {"kind": _kind(error, scratch), "reason": _reason(error)}}
     finally:
         tf_keras.backend.clear_session()
+        _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """A model is a knot of references, and the C library keeps what was freed: without this the process grows more."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _kind(error: Exception, scratch: Path) -> str:
+    """The kind of a failure: the error's own name, unless the machine is at fault."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DISK_FULL
+    # TensorFlow writes what it compiles to temporary files, and fails in strange ways where it cannot.
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(scratch).free < _LEAST_DISK_BYTES:
+            return DISK_FULL
+    if isinstance(error, OSError) and error.errno in (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return SYSTEM_ERROR
+    return type(error).__name__
+
+
+def _reason(error: Exception) -> str:
+    """Its first line; errors that are not ours bring their name along."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return (text if isinstance(error, NasError) else f"{type(error).__name__}: {text}")[:500]
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from multiprocessing.connection import wait
-from pathlib import Path
-from typing import Final
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Final, Protocol
 
-from nas.evaluation.client import EvaluatorProcess
-from nas.evaluation.job import Setup
+from nas.evaluation.client import Finished
+from nas.evaluation.job import Job
 from nas.execution.deadline import Deadline
 from nas.execution.interrupt import Interrupt
 from nas.loop import Search
@@ -16,26 +16,47 @@ from nas.run.candidate import State
 _TICK_S: Final = 0.2
 
 
-def run_local(search: Search, setup: Setup, bundle: Path, *, workers: int, deadline: Deadline) -> None:
+class Slot(Protocol):
+    """A place where one candidate at a time is evaluated, such as an evaluator process."""
+
+    @property
+    def job(self) -> Job | None:
+        """What it is evaluating."""
+
+    @property
+    def connection(self) -> Connection:
+        """Becomes readable when there is something for :meth:`poll`."""
+
+    def submit(self, job: Job) -> None:
+        """Begins to evaluate."""
+
+    def poll(self) -> Finished | None:
+        """The end of the current job, or None while it goes on."""
+
+    def close(self) -> None:
+        """Ends it, whatever it is doing."""
+
+
+def run_local(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
     """Proposes and evaluates until the search is done, the time is over or the user interrupts.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C, once everything is written and no evaluator is left.
+        EnvironmentStopError: the disk or the machine stopped the search.
     """
-    evaluators = [EvaluatorProcess(bundle, setup) for _ in range(workers)]
     with Interrupt() as interrupt:
         try:
             while not deadline.expired and not interrupt.requested:
-                _submit(search, evaluators, deadline)
-                busy = [e for e in evaluators if e.job is not None]
+                _submit(search, slots, deadline)
+                busy = [slot for slot in slots if slot.job is not None]
                 if not busy:
                     break
-                wait([e.connection for e in busy], timeout=_TICK_S)
-                for evaluator in busy:
-                    _collect(search, evaluator, deadline)
+                wait([slot.connection for slot in busy], timeout=_TICK_S)
+                for slot in busy:
+                    _collect(search, slot, deadline)
         finally:
-            for evaluator in evaluators:
-                evaluator.close()
+            for slot in slots:
+                slot.close()
         if interrupt.requested:
             search.stop("interrupted")
             raise KeyboardInterrupt
@@ -43,21 +64,21 @@ def run_local(search: Search, setup: Setup, bundle: Path, *, workers: int, deadl
             search.stop("time")
 
 
-def _submit(search: Search, evaluators: list[EvaluatorProcess], deadline: Deadline) -> None:
-    for evaluator in evaluators:
-        if evaluator.job is None:
+def _submit(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
+    for slot in slots:
+        if slot.job is None:
             if deadline.too_late:
                 search.stop("time")
             job = search.propose()
             if job is None:
                 return
             deadline.begun(job.trial)
-            evaluator.submit(job)
+            slot.submit(job)
 
 
-def _collect(search: Search, evaluator: EvaluatorProcess, deadline: Deadline) -> None:
-    job = evaluator.job
-    finished = evaluator.poll()
+def _collect(search: Search, slot: Slot, deadline: Deadline) -> None:
+    job = slot.job
+    finished = slot.poll()
     if job is not None and finished is not None:
         search.report(job, job.rung)
         deadline.ended(job.trial, trained=finished.outcome.state is State.TRAINED)

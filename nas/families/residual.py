@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 from nas.architecture import Architecture
+from nas.decoding import field
 from nas.errors import DecodeError, InputError
 from nas.graph import Graph, GraphBuilder
 
@@ -116,17 +117,18 @@ class ResidualArchitecture(Architecture):
             raise DecodeError(f"residual architecture with missing or unknown fields: {wrong}")
         try:
             height, width, channels = (_integer(v) for v in data["input_shape"])
+            stem_width, stem_stride = data["stem"]
             return cls(
                 input_shape=(height, width, channels),
                 classes=_integer(data["classes"]),
-                stem_width=_integer(data["stem"][0]),
-                stem_stride=_integer(data["stem"][1]),
+                stem_width=_integer(stem_width),
+                stem_stride=_integer(stem_stride),
                 stages=tuple(Stage(_integer(w), tuple(_integer(i) for i in inner)) for w, inner in data["stages"]),
                 links=tuple(Link(*(_integer(v) for v in link)) for link in data["links"]),
-                norm=str(data["norm"]),
-                bias=bool(data["bias"]),
+                norm=field(data, "norm", str),
+                bias=field(data, "bias", bool),
             )
-        except (TypeError, ValueError, LookupError, InputError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, InputError) as error:
             raise DecodeError(f"not a residual architecture: {error}") from error
 
     def graph(self) -> Graph:

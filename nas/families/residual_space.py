@@ -14,12 +14,15 @@ from nas.architecture import Architecture
 from nas.errors import InputError
 from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.families.residual_edits import ResidualEdit, block_edits, link_edits, stage_edits, stride_edits, width_edits
+from nas.families.residual_extremes import cheapest, dearest
 from nas.yamlfile import StrictModel
 
 if TYPE_CHECKING:
     import numpy as np
     from optuna.distributions import BaseDistribution
 
+MAX_SIDE: Final = 1024
+MAX_CLASSES: Final = 10_000
 _SAMPLED_LINKS: Final = 4
 
 Width = Annotated[int, Field(ge=1, le=4096)]
@@ -100,13 +103,19 @@ class ResidualSpaceSpec(StrictModel):
     """The YAML file of a residual search space."""
 
     family: Literal["residual"]
-    input: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=3, max_length=3)]
-    classes: Annotated[int, Field(ge=2, le=10_000)]
+    input: Annotated[list[Annotated[int, Field(ge=1, le=MAX_SIDE)]], Field(min_length=3, max_length=3)]
+    classes: Annotated[int, Field(ge=2, le=MAX_CLASSES)]
     normalisation: Literal["batch", "none"] = "batch"
     bias: bool = False
     stem: StemSpec
     stages: Annotated[list[StageSpec], Field(min_length=1, max_length=8)]
     links: bool = True
+
+    @property
+    def shared_widths(self) -> list[int]:
+        """Widths that both the stem and the first stage may take, least first."""
+        stem, first = self.stem.width, self.stages[0].width
+        return [w for w in range(first.low, first.high + 1, first.step) if stem.contains(w)]
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,25 @@ class ResidualSpace:
         )
 
     def adapted(self, input_shape: tuple[int, int, int], classes: int) -> ResidualSpace:
-        """The same bounds for images of ``input_shape`` and ``classes`` classes."""
+        """The same bounds for images of ``input_shape`` and ``classes`` classes.
+
+        Raises:
+            InputError: more pixels a side, or more classes, than a space may have.
+        """
+        if max(input_shape) > MAX_SIDE or classes > MAX_CLASSES:
+            raise InputError(
+                f"images of {input_shape[0]}x{input_shape[1]} and {classes} classes: a residual space takes at most "
+                f"{MAX_SIDE} pixels a side and {MAX_CLASSES} classes; give a smaller image size, or fewer classes"
+            )
         return ResidualSpace(self.spec.model_copy(update={"input": list(input_shape), "classes": classes}))
+
+    def cheapest(self) -> tuple[ResidualArchitecture, ...]:
+        """See :class:`nas.space.ProvableSpace`."""
+        return cheapest(self.spec)
+
+    def dearest(self) -> tuple[ResidualArchitecture, ...]:
+        """See :class:`nas.space.ProvableSpace`."""
+        return dearest(self.spec)
 
     @cached_property
     def _links(self) -> dict[str, Link]:
@@ -211,7 +237,7 @@ class ResidualSpace:
         yield from width_edits("stem", a.stem_width, spec.stem.width.snap)
         yield from stride_edits(a, spec.stem.stride.choices)
         for s, (stage, bounds) in enumerate(zip(a.stages, spec.stages, strict=True)):
-            if s > 0 or self._stem_and_stage:
+            if s > 0 or self._shared_widths:
                 yield from stage_edits(s, a, self._snap_first if s == 0 else bounds.width.snap, bounds.inner.snap)
             yield from width_edits(f"s{s + 1}", stage.width, bounds.width.snap)
             for b, inner in enumerate(stage.inner):
@@ -221,14 +247,12 @@ class ResidualSpace:
             yield from link_edits(a)
 
     @cached_property
-    def _stem_and_stage(self) -> list[int]:
-        """Widths that both the stem and the first stage may take."""
-        bounds, stem = self.spec.stages[0].width, self.spec.stem.width
-        return [w for w in range(bounds.low, bounds.high + 1, bounds.step) if stem.contains(w)]
+    def _shared_widths(self) -> list[int]:
+        return self.spec.shared_widths
 
     def _snap_first(self, value: float) -> int:
-        """The nearest of them."""
-        return min(self._stem_and_stage, key=lambda width: abs(width - value))
+        """The nearest width that both the stem and the first stage may take."""
+        return min(self._shared_widths, key=lambda width: abs(width - value))
 
     def sample(self, rng: np.random.Generator) -> ResidualArchitecture:
         """Widths and depths uniform within bounds, up to four random links."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from nas.errors import EnvironmentStopError
+
+_UNFINISHED: Final = re.compile(r"\..+\.(\d+)-[a-z0-9_]+\.tmp")  # its writer's process in the middle
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -19,19 +24,54 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+        flush_folder(path.parent)
     except OSError as error:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that has turned read-only
+                os.unlink(temporary)
         raise EnvironmentStopError(
             f"{path}: cannot be written ({error.strerror}); make room or check permissions"
         ) from error
+
+
+def flush_folder(folder: Path) -> None:
+    """Brings a folder's names to the disk: without it a power cut may take a file that was just made."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is what :func:`write_atomic` leaves when its process is killed."""
+    return _UNFINISHED.fullmatch(name) is not None
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes, in a folder and those below it, what killed processes left behind; living ones go on writing."""
+    for path in folder.rglob(".*.tmp"):
+        found = _UNFINISHED.fullmatch(path.name)
+        if found and not _lives(int(found[1])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _umask() -> int:

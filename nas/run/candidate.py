@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from dataclasses import field as default
+from types import NoneType
+from typing import Any, Final
 
 from nas.architecture import Architecture
 from nas.cost import Cost
+from nas.decoding import field, of_kind, texts
+from nas.errors import DecodeError
 from nas.indicator import COSTS, Status, Verdict, exact_cost, overall
 from nas.measurement import Measurement
 from nas.pareto import Objective
+
+# Kinds of failure whose cause lies outside the candidate; it gets a second try.
+WORKER_LOST: Final = "worker lost"
+EVALUATOR_KILLED: Final = "evaluator killed"
+DISK_FULL: Final = "disk full"
+SYSTEM_ERROR: Final = "system error"
+HOPELESS: Final = 5  # failures without any success, after which a search ends
+ENVIRONMENT: Final = frozenset({WORKER_LOST, EVALUATOR_KILLED, DISK_FULL, SYSTEM_ERROR})
+_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 class State(enum.StrEnum):
@@ -40,11 +54,16 @@ class Outcome:
 
     state: State
     verdicts: tuple[Verdict, ...] = ()
-    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    measurements: Mapping[str, Measurement] = default(default_factory=dict)
     effort: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = default(default_factory=dict)
     failure: Mapping[str, str] | None = None
-    worker: Mapping[str, Any] = field(default_factory=dict)
+    worker: Mapping[str, Any] = default(default_factory=dict)
+
+    @property
+    def environmental(self) -> bool:
+        """Whether it failed for a cause that lies outside the candidate."""
+        return self.failure is not None and self.failure.get("kind") in ENVIRONMENT
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -60,15 +79,25 @@ class Outcome:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        """Reads what :meth:`to_json` wrote."""
+        """Reads what :meth:`to_json` wrote.  Raises DecodeError on anything else."""
+        state = field(data, "state", str)
+        if state not in (State.TRAINED, State.REJECTED, State.FAILED):
+            raise DecodeError(f"state: {state!r:.80} is no outcome")
+        failure = field(data, "failure", dict, NoneType)
+        if failure is not None:
+            for name in ("kind", "reason"):
+                field(failure, name, str)
+        seconds = field(data, "seconds", dict)
+        for name, value in seconds.items():
+            of_kind(value, f"seconds of {name}", int, float)
         return cls(
-            state=State(data["state"]),
-            verdicts=tuple(Verdict.from_json(v) for v in data["verdicts"]),
-            measurements={name: Measurement.from_json(m) for name, m in data["measurements"].items()},
-            effort=data["effort"],
-            seconds=data["seconds"],
-            failure=data["failure"],
-            worker=data.get("worker", {}),
+            state=State(state),
+            verdicts=tuple(Verdict.from_json(v) for v in field(data, "verdicts", list)),
+            measurements={name: Measurement.from_json(m) for name, m in field(data, "measurements", dict).items()},
+            effort=field(data, "effort", str, NoneType),
+            seconds=seconds,
+            failure=failure,
+            worker=of_kind(data.get("worker", {}), "worker", dict),
         )
 
 
@@ -157,17 +186,23 @@ class Candidate:
 
     @classmethod
     def from_json(cls, trial: int, start: Mapping[str, Any], outcome: Mapping[str, Any] | None) -> Candidate:
-        """Reads :meth:`start_json` and an outcome back."""
+        """Reads :meth:`start_json` and an outcome back.  Raises DecodeError on anything else."""
+        repeat_of = field(start, "repeat_of", int, NoneType)
+        if repeat_of is not None and not 0 <= repeat_of < trial:
+            raise DecodeError(f"repeat_of: trial {repeat_of} does not come before trial {trial}")
+        architecture_id = field(start, "id", str)
+        if not _ID.fullmatch(architecture_id):
+            raise DecodeError(f"id: {architecture_id!r:.80} is no architecture's")
         return cls(
             trial=trial,
-            id=start["id"],
-            architecture=start["architecture"],
-            parent=start["parent"],
-            edits=tuple(start["edits"]),
-            seed=start["seed"],
-            cost=Cost(**start["cost"]),
+            id=architecture_id,
+            architecture=field(start, "architecture", str),
+            parent=field(start, "parent", str, NoneType),
+            edits=texts(start, "edits"),
+            seed=field(start, "seed", int),
+            cost=Cost.from_json(field(start, "cost", dict)),
             outcome=None if outcome is None else Outcome.from_json(outcome),
-            repeat_of=start["repeat_of"],
+            repeat_of=repeat_of,
         )
 
     def network(self) -> Architecture:
@@ -175,8 +210,17 @@ class Candidate:
         return Architecture.from_json(self.architecture)
 
 
-def charged(candidates: Iterable[Candidate]) -> int:
-    """How many count against a budget; failures do not as long as nothing was ever trained (see the loop)."""
-    own = [c for c in candidates if c.charged]
-    hopeful = any(c.state is State.TRAINED for c in own)
-    return sum(hopeful or c.state is not State.FAILED for c in own)
+def forgiven(candidates: Sequence[Candidate]) -> set[int]:
+    """Trials that failed while nothing worked at all: what was wrong is mended by now, and they count no more.
+
+    That is while nothing was ever trained, or when so many failed before the first success that a search ended over it.
+    """
+    first = next((c.trial for c in candidates if c.state is State.TRAINED), None)
+    failed = {c.trial for c in candidates if c.state is State.FAILED and (first is None or c.trial < first)}
+    return failed if first is None or len(failed) >= HOPELESS else set()
+
+
+def charged(candidates: Sequence[Candidate]) -> int:
+    """How many count against a budget."""
+    free = forgiven(candidates)
+    return sum(c.charged for c in candidates if c.trial not in free)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import yaml
 
+from nas.decoding import field, of_kind
 from nas.errors import DecodeError, EnvironmentStopError, InputError
-from nas.run.atomic import write_atomic
+from nas.measurement import is_number
+from nas.run.atomic import is_unfinished, remove_unfinished, write_atomic
 from nas.run.front import Front
+from nas.run.lock import locked, utc_now
 from nas.yamlfile import read_yaml
 
 SCHEMA: Final = 1
 RESULTS: Final = Path("results")
-_REQUIRED: Final = {"settings": dict, "data": dict, "split": dict, "reference_point": list}
+_MAX_DIGITS: Final = 10
+_LONGEST_PATH: Final = 3900  # Linux allows 4,095 bytes, the files of a run included
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -61,15 +65,26 @@ class RunDirectory:
             write_atomic(self.model_file(architecture_id, name), content)
 
     def stored(self) -> set[str]:
-        """Ids of the candidates that have a folder."""
-        return {folder.name for folder in self.models.iterdir()} if self.models.is_dir() else set()
+        """Ids of the candidates that have a folder; what else lies there, links above all, is not ours."""
+        if not self.models.is_dir():
+            return set()
+        ours = (f for f in self.models.iterdir() if f.is_dir() and not f.is_symlink() and _FILE_NAME.fullmatch(f.name))
+        return {folder.name for folder in ours}
 
     def drop_bulk(self, ids: set[str]) -> None:
         """Removes weights and exported files of candidates; their predictions stay."""
         for name in ids:
             for pattern in ("weights-*.npz", "model*.tflite", "model.keras"):
                 for file in (self.models / name).glob(pattern):
-                    file.unlink(missing_ok=True)
+                    self._remove(file)
+
+    def _remove(self, file: Path) -> None:
+        try:
+            file.unlink(missing_ok=True)
+        except IsADirectoryError:
+            return  # it has the name of a file of ours, but is not
+        except OSError as error:
+            raise EnvironmentStopError(f"{file}: cannot be removed ({error.strerror}); check permissions") from error
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Writes run.yaml."""
@@ -88,71 +103,97 @@ class RunDirectory:
         except InputError as error:
             raise DecodeError(f"{self.path}: not a run directory: {error}") from error
         schema = data.get("schema")
-        if not isinstance(schema, int) or schema > SCHEMA:
-            raise DecodeError(f"{path}: schema {schema!r}; this version reads up to {SCHEMA}: upgrade nanosynth")
-        for name, kind in _REQUIRED.items():
-            if not isinstance(data.get(name), kind):
-                raise DecodeError(f"{path}: {name}: missing or damaged; restore the file, or start a new search")
+        if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+            raise DecodeError(f"{path}: schema {schema!r:.80} is no version of a run; restore the file")
+        if schema > SCHEMA:
+            raise DecodeError(f"{path}: schema {schema}; this version reads up to {SCHEMA}: upgrade nanosynth")
+        try:
+            _check_recorded(data)
+        except DecodeError as error:
+            raise DecodeError(f"{path}: damaged: {error}; restore the file, or start a new search") from error
         return data
-
-    def write_front(self, front: Front) -> None:
-        """Rewrites front.json and front.csv; a front that differs from the last one also goes to the history."""
-        text = json.dumps(front.to_json(), indent=1, allow_nan=False) + "\n"
-        history = sorted((self.path / "fronts").glob("[0-9]*.json"), key=lambda p: (len(p.stem), p.stem))
-        new = not history or history[-1].read_text() != text
-        if not new and self._holds(text, front.to_csv()):
-            return
-        write_atomic(self.path / "front.json", text)
-        write_atomic(self.path / "front.csv", front.to_csv())
-        if new:
-            write_atomic(self.path / "fronts" / f"{len(history):04d}.json", text)
-
-    def _holds(self, front_json: str, front_csv: str) -> bool:
-        """Whether both files of the front hold just this."""
-        files = {self.path / "front.json": front_json, self.path / "front.csv": front_csv}
-        return all(path.is_file() and path.read_text() == text for path, text in files.items())
 
     def append_event(self, kind: str, **fields: Any) -> None:
         """Appends one line to events.jsonl: what is no trial."""
-        record = {"time": utc_now(), "event": kind, **fields}
+        line = json.dumps({"time": utc_now(), "event": kind, **fields}) + "\n"
         try:
-            with (self.path / "events.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            with (self.path / "events.jsonl").open("a+b") as file:
+                if file.tell() and not _ends_line(file):  # a line that a crash tore stays for itself
+                    line = "\n" + line
+                file.write(line.encode())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise EnvironmentStopError(f"{self.path}/events.jsonl: cannot be written ({error.strerror})") from error
+            raise EnvironmentStopError(
+                f"{self.path}/events.jsonl: cannot be written ({error.strerror}); make room or check permissions"
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the run for this process; the lock goes with the process, however it ends.
 
+        Temporary files that killed processes left in the run are removed.
+
         Raises:
             EnvironmentStopError: another process drives this run; names it.
         """
-        path = self.path / ".lock"
-        try:
-            file = path.open("a+")
-        except OSError as error:
-            raise EnvironmentStopError(f"{path}: cannot be opened ({error.strerror}); check permissions") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise EnvironmentStopError(
-                    f"{self.path} is being driven by {holder}; wait for it or stop it"
-                ) from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}, since {utc_now()}\n")
-            file.flush()
+        with locked(self.path / ".lock"):
+            remove_unfinished(self.path)
             yield
 
 
-def utc_now() -> str:
-    """The time as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _is_numbered(path: Path) -> bool:
+    """Whether this is one of our numbered fronts, and not a folder or a pipe of such a name."""
+    return path.stem.isascii() and path.stem.isdecimal() and len(path.stem) < _MAX_DIGITS and path.is_file()
+
+
+def _ends_line(file: IO[bytes]) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+class FrontWriter:
+    """Keeps front.json and front.csv as the front is, and a numbered copy of every front that there was.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._path = directory.path
+        numbered = {int(p.stem): p for p in (self._path / "fronts").glob("[0-9]*.json") if _is_numbered(p)}
+        self._next = max(numbered, default=-1) + 1
+        self._last = numbered[self._next - 1].read_bytes() if numbered else None
+
+    def write(self, front: Front) -> None:
+        """Rewrites the front's files, each atomically; a front that differs from the last one joins the history."""
+        text = (json.dumps(front.to_json(), indent=1, allow_nan=False) + "\n").encode()
+        table = front.to_csv().encode()
+        if text == self._last and self._holds({"front.json": text, "front.csv": table}):
+            return
+        write_atomic(self._path / "front.json", text)
+        write_atomic(self._path / "front.csv", table)
+        if text != self._last:
+            write_atomic(self._path / "fronts" / f"{self._next:04d}.json", text)
+            self._next += 1
+            self._last = text
+
+    def _holds(self, files: Mapping[str, bytes]) -> bool:
+        """Whether the files hold just this."""
+        paths = {self._path / name: content for name, content in files.items()}
+        return all(path.is_file() and path.read_bytes() == content for path, content in paths.items())
+
+
+def _check_recorded(data: Mapping[str, Any]) -> None:
+    """Raises DecodeError where run.yaml lacks something that is read of it later, or has another kind of it."""
+    field(data, "settings", dict)
+    described = field(data, "data", dict)
+    field(described, "caption", str)
+    for name in field(described, "classes", dict):
+        of_kind(name, "a class", str)
+    field(field(data, "split", dict), "protocol", str)
+    if not all(is_number(value) for value in field(data, "reference_point", list)):
+        raise DecodeError("reference_point holds something that is no number")
 
 
 def new_run_directory(out: str | Path | None, space_name: str) -> RunDirectory:
@@ -161,23 +202,54 @@ def new_run_directory(out: str | Path | None, space_name: str) -> RunDirectory:
     Raises:
         InputError: ``out`` exists and is not empty, or cannot be made.
     """
-    if out is None:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = RESULTS / f"{stamp}-{re.sub(r'[^A-Za-z0-9_-]+', '-', space_name)}"
-        number = 1
-        while path.exists():
-            number += 1
-            path = path.with_name(f"{path.name.split('.')[0]}.{number}")
-    else:
-        path = Path(out)
-    if path.is_dir() and any(path.iterdir()):
-        remedy = f"go on with it: nas resume {path}" if (path / "run.yaml").exists() else "choose another --out"
-        raise InputError(f"{path}: exists and is not empty; {remedy}")
+    directory = planned_run_directory(out, space_name)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be made ({error.strerror}); choose another --out") from error
+        directory.path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{directory.path}: cannot be made ({_why(error)}); choose another --out") from error
+    return directory
+
+
+def planned_run_directory(out: str | Path | None, space_name: str) -> RunDirectory:
+    """The directory that a run is to have, which is not made yet, so that nothing is left of a search that is refused.
+
+    Raises:
+        InputError: ``out`` exists and is not empty, or lies where it cannot be made.
+    """
+    path = _unused_name(space_name) if out is None else Path(out)
+    try:
+        if len(os.fsencode(path.absolute())) > _LONGEST_PATH:
+            raise InputError(f"{path}: too long a path for a folder with files below it; choose another --out")
+        str(path).encode()
+        if path.is_dir() and not _unbegun(path):
+            remedy = (
+                f"go on with it: nas resume {shlex.quote(str(path))}"
+                if (path / "run.yaml").exists()
+                else "choose another --out"
+            )
+            raise InputError(f"{path}: exists and is not empty; {remedy}")
+        nearest = next(p for p in (path, *path.parents) if os.path.lexists(p))
+    except (OSError, ValueError, StopIteration) as error:
+        raise InputError(f"{path}: cannot be a run directory ({_why(error)}); choose another --out") from error
+    if not nearest.is_dir():
+        raise InputError(f"{path}: cannot be made, since {nearest} is no folder; choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: cannot be made, since {nearest} cannot be written; choose another --out")
     return RunDirectory(path)
+
+
+def _unused_name(space_name: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    path = RESULTS / f"{stamp}-{re.sub(r'[^A-Za-z0-9_-]+', '-', space_name)[:100]}"
+    number = 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{path.name.split('.')[0]}.{number}")
+    return path
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def find_run(name: str | Path) -> RunDirectory:
@@ -187,16 +259,23 @@ def find_run(name: str | Path) -> RunDirectory:
         InputError: no such directory; names the runs that there are.
     """
     for path in (Path(name), RESULTS / name):
-        if (path / "run.yaml").is_file():
+        if os.path.isfile(path / "run.yaml"):  # Path.is_file() raises for a name of a thousand letters
             return RunDirectory(path)
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         raise InputError(f"{name}: not a run directory (it has no run.yaml)")
     runs = sorted(p.parent.name for p in RESULTS.glob("*/run.yaml"))
     there = f"runs under results/: {', '.join(runs[-5:])}" if runs else "there is no run under results/ here"
     raise InputError(f"{name}: no such run; {there}")
 
 
+def _unbegun(path: Path) -> bool:
+    """Whether a folder holds nothing but what a search leaves that ends, or is killed, before its run.yaml."""
+    return all(p.name == ".lock" or is_unfinished(p.name) for p in path.iterdir())
+
+
 def remove_unbegun(directory: RunDirectory) -> None:
-    """Removes the folder of a run that was never begun: it holds at most our lock."""
-    if directory.path.is_dir() and {p.name for p in directory.path.iterdir()} <= {".lock"}:
-        shutil.rmtree(directory.path, ignore_errors=True)
+    """Removes the folder of a run that was never begun, unless another process is about to begin it."""
+    if directory.path.is_dir() and _unbegun(directory.path):
+        with contextlib.suppress(EnvironmentStopError), directory.locked():
+            if _unbegun(directory.path):
+                shutil.rmtree(directory.path, ignore_errors=True)

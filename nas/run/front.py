@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.cost import Cost
 from nas.indicator import Indicator, Status, exact_costs
-from nas.pareto import Objective, as_losses, hypervolume, non_dominated
+from nas.pareto import Objective, ParetoArchive, as_losses, hypervolume
 from nas.run.candidate import Candidate, State
 
 SCHEMA: Final = 1
@@ -117,29 +117,68 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
+class FrontArchive:
+    """The front of all candidates shown to it, kept up one candidate at a time.
+
+    Args:
+        objectives, reference_point: of the front.
+    """
+
+    def __init__(self, objectives: tuple[Objective, ...], reference_point: tuple[float, ...]) -> None:
+        self._objectives = objectives
+        self._reference_point = reference_point
+        self._allowed: ParetoArchive[Candidate] = ParetoArchive()
+        self._nearest: ParetoArchive[Candidate] = ParetoArchive()
+        self._least = float("inf")  # violation of the nearest
+        self._front = Front("nearest", objectives, reference_point, (), 0.0)
+
+    @property
+    def front(self) -> Front:
+        """As of now."""
+        return self._front
+
+    def add(self, candidate: Candidate) -> bool:
+        """Takes a candidate in; whether the front is another one now."""
+        values = candidate.values(self._objectives) if candidate.state is State.TRAINED else None
+        if values is None:
+            return False
+        losses = self._losses(values)
+        if candidate.status is not Status.VIOLATED:
+            changed = self._allowed.insert(losses, candidate.trial, candidate)
+        elif self._allowed or candidate.violation > self._least:
+            changed = False
+        else:
+            if candidate.violation < self._least:
+                self._least = candidate.violation
+                self._nearest = ParetoArchive()
+            changed = self._nearest.insert(losses, candidate.trial, candidate)
+        if changed:
+            self._front = self._made()
+        return changed
+
+    def _losses(self, values: Sequence[float]) -> tuple[float, ...]:
+        return tuple(as_losses(np.array([values], dtype=float), self._objectives)[0].tolist())
+
+    def _made(self) -> Front:
+        placed = (self._allowed or self._nearest).by_losses()
+        members = tuple(p.item for p in placed)
+        status: FrontStatus = "nearest"
+        volume = 0.0
+        if self._allowed:
+            status = "met" if any(m.status is Status.MET for m in members) else "undecided"
+            reference = np.array(self._losses(self._reference_point))
+            volume = hypervolume(np.array([p.losses for p in placed]), reference)
+        return Front(status, self._objectives, self._reference_point, members, volume)
+
+
 def front_of(
-    candidates: Sequence[Candidate], objectives: tuple[Objective, ...], reference_point: tuple[float, ...]
+    candidates: Iterable[Candidate], objectives: tuple[Objective, ...], reference_point: tuple[float, ...]
 ) -> Front:
     """The front of what has been trained so far."""
-    known = [(c, v) for c in candidates if c.state is State.TRAINED and (v := c.values(objectives)) is not None]
-    allowed = [(c, v) for c, v in known if c.status is not Status.VIOLATED]
-    status: FrontStatus = "nearest"
-    if allowed:
-        chosen = allowed
-    else:
-        least = min((c.violation for c, _ in known), default=0.0)
-        chosen = [(c, v) for c, v in known if c.violation <= least]
-    if not chosen:
-        return Front(status, objectives, reference_point, (), 0.0)
-    losses = as_losses(np.array([v for _, v in chosen], dtype=float), objectives)
-    keep = non_dominated(losses)
-    order = sorted(np.flatnonzero(keep), key=lambda i: (*losses[i], chosen[i][0].trial))
-    members = tuple(chosen[i][0] for i in order)
-    volume = 0.0
-    if allowed:
-        status = "met" if any(m.status is Status.MET for m in members) else "undecided"
-        volume = hypervolume(losses, as_losses(np.array([reference_point], dtype=float), objectives)[0])
-    return Front(status, objectives, reference_point, members, volume)
+    archive = FrontArchive(objectives, reference_point)
+    for candidate in candidates:
+        archive.add(candidate)
+    return archive.front
 
 
 def reference_point_of(

@@ -6,24 +6,33 @@ when a candidate is proposed and a handful when it is finished, each flushed to 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock  # public API has no base class for locks
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
 
-from nas.errors import DecodeError, EnvironmentStopError, NasError
+from nas.decoding import reason
+from nas.errors import DecodeError, NasError
 from nas.indicator import Status, Verdict
 from nas.pareto import Objective
 from nas.run.candidate import Candidate, State
+from nas.run.journal import (
+    DAMAGE,
+    Contents,
+    Entry,
+    JournalWriter,
+    parsed_distributions,
+    read_journal,
+    repair_tail,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,64 +56,55 @@ class Asked:
     marks: Mapping[str, Any]  # what the sampler noted for itself, such as NSGA-II's generation
 
 
-class _NoLock(BaseJournalFileLock):
-    """The run directory is locked by its one driver, so the journal needs no lock of its own."""
+class _WorkingStorage(InMemoryStorage):
+    """Takes trials as they are: Optuna's copies a template to its depths, 86 distributions a trial."""
 
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
-
-
-def repair_tail(path: Path) -> Path | None:
-    """Cuts a torn last line off a journal, keeps the bytes beside it, and returns where.
-
-    A full disk or a power loss leaves half a line, and Optuna then refuses the whole study.
-    """
-    if not path.exists():
-        return None
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    last = content[content.rfind(b"\n", 0, max(whole - 1, 0)) + 1 : whole]
-    if last.strip() and not _is_json(last):
-        whole -= len(last)
-    if whole == len(content):
-        return None
-    aside = path.with_name(f"{path.name}.torn-{whole}")
-    aside.write_bytes(content[whole:])
-    with path.open("r+b") as file:
-        file.truncate(whole)
-    return aside
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+    def adopt(self, study_id: int, trial: FrozenTrial) -> None:
+        """Adds a trial that nobody else holds."""
+        trial.number = len(self._studies[study_id].trials)
+        self._max_trial_id += 1
+        trial._trial_id = self._max_trial_id
+        self._trial_id_to_study_id_and_number[trial._trial_id] = (study_id, trial.number)
+        self._studies[study_id].trials.append(trial)
 
 
 class RunStudy:
-    """Every trial of a run, on disk and in memory."""
+    """Every trial of a run, on disk and in memory.
 
-    def __init__(self, path: Path, objectives: Sequence[Objective], sampler: BaseSampler) -> None:
+    Args:
+        path: of the journal, which is repaired where its last line is torn, and begun where there is none.
+        objectives: of the study.
+        sampler: what proposes; without it, :meth:`use` names one before anything is asked.
+    """
+
+    def __init__(self, path: Path, objectives: Sequence[Objective], sampler: BaseSampler | None = None) -> None:
         self._objectives = tuple(objectives)
         directions = [o.direction for o in objectives]
-        torn = repair_tail(path)
-        if torn is not None:
-            _log.warning("%s: the last line was torn and has been cut off; its bytes are kept in %s", path, torn.name)
-        with _quiet():
-            self._journal = _open_journal(path)
-            study = optuna.create_study(
-                study_name=STUDY_NAME, storage=self._journal, directions=directions, load_if_exists=True
-            )
-            self._study_id = study._study_id
-            self._memory = optuna.create_study(study_name=STUDY_NAME, directions=directions, sampler=sampler)
-        if [d.name.lower() for d in study.directions] != directions:
+        self.torn = repair_tail(path)
+        self._writer = JournalWriter(path)
+        if not path.exists() or path.stat().st_size == 0:
+            self._writer.create_study(STUDY_NAME, directions)
+        self._contents = read_journal(path, STUDY_NAME)
+        if list(self._contents.directions) != directions:
             raise DecodeError(f"{path}: the study's objectives are not those of run.yaml; the directory is damaged")
-        self._ids: dict[int, int] = {}
+        self._study_id = self._contents.study_id or 0
+        self._ids = {number: entry.trial_id for number, entry in enumerate(self._contents.entries)}
+        self._next_id = self._contents.trials
+        self._past = len(self._contents.entries)
+        self._storage = _WorkingStorage()
+        with _quiet():
+            self._memory = optuna.create_study(
+                study_name=STUDY_NAME, storage=self._storage, directions=directions, sampler=sampler
+            )
+
+    @property
+    def past(self) -> int:
+        """How many trials the journal held when it was opened."""
+        return self._past
+
+    def use(self, sampler: BaseSampler) -> None:
+        """Lets ``sampler`` propose."""
+        self._memory.sampler = sampler
 
     @staticmethod
     def read(path: Path) -> list[Candidate]:
@@ -115,33 +115,33 @@ class RunStudy:
         """
         if not path.is_file():
             raise DecodeError(f"{path}: no such file; is this a run directory?")
-        with _quiet():
-            journal = _open_journal(path)
-            try:
-                trials = journal.get_all_trials(journal.get_study_id_from_name(STUDY_NAME), deepcopy=False)
-            except KeyError as error:
-                raise DecodeError(f"{path}: holds no study named {STUDY_NAME!r}; is this a run directory?") from error
-        return [_candidate(trial) for trial in trials]
+        return [_candidate(number, entry) for number, entry in enumerate(read_journal(path, STUDY_NAME).entries)]
 
-    def load(self) -> list[Candidate]:
-        """What the journal holds, in the order of proposal.
+    def load(self, distributions: Mapping[str, BaseDistribution]) -> list[Candidate]:
+        """What the journal held when it was opened, in the order of proposal; to be called once.
 
         The sampler sees every one of them as running; :meth:`tell` gives it their outcomes.
+
+        Args:
+            distributions: of the space, used for the trials that have just these.
         """
-        trials = self._journal.get_all_trials(self._study_id, deepcopy=False)
-        with _quiet():
-            for trial in trials:
-                self._ids[trial.number] = trial._trial_id
-                marks = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_CONSTRAINT)}
-                self._memory.add_trial(
-                    create_trial(
-                        state=TrialState.RUNNING,
-                        params=trial.params,
-                        distributions=trial.distributions,
-                        system_attrs=marks,
-                    )
-                )
-        return [_candidate(trial) for trial in trials]
+        entries, self._contents = self._contents.entries, Contents()
+        parsed: dict[str, BaseDistribution] = {distribution_to_json(d): d for d in distributions.values()}
+        texts: Mapping[str, str] = {}
+        own: dict[str, BaseDistribution] = {}
+        candidates = []
+        for number, entry in enumerate(entries):
+            candidates.append(_candidate(number, entry))
+            try:
+                if entry.distributions is not texts:
+                    texts, own = entry.distributions, parsed_distributions(entry.distributions, parsed)
+                params = {name: own[name].to_external_repr(value) for name, value in entry.params.items()}
+            except DAMAGE as error:
+                raise DecodeError(
+                    f"study.journal: trial {number} has damaged parameters ({reason(error)}); restore it from a copy"
+                ) from error
+            self._storage.adopt(self._memory._study_id, _running(params, own, entry.system_attrs))
+        return candidates
 
     def ask(self, distributions: Mapping[str, BaseDistribution], fixed: Mapping[str, Any] | None = None) -> Asked:
         """The sampler's next proposal, or ``fixed`` parameters; nothing is written yet."""
@@ -155,27 +155,18 @@ class RunStudy:
 
     def record_start(self, candidate: Candidate, asked: Asked, space: Mapping[str, BaseDistribution]) -> None:
         """Appends a proposed candidate to the journal as a running trial."""
-        template = create_trial(
-            state=TrialState.RUNNING,
-            params=dict(asked.params),
-            distributions=dict(space),
-            user_attrs={START: candidate.start_json()},
-            system_attrs=dict(asked.marks),
-        )
-        with self._durable():
-            self._ids[candidate.trial] = self._journal.create_new_trial(self._study_id, template)
+        start = {START: candidate.start_json()}
+        self._writer.create_trial(self._study_id, asked.params, space, start, asked.marks)
+        self._ids[candidate.trial] = self._next_id
+        self._next_id += 1
 
     def record_finish(self, candidate: Candidate) -> None:
         """Appends a finished candidate's outcome; the last record makes it finished."""
         if candidate.outcome is None:
             raise NasError(f"trial {candidate.trial} has no outcome; only finished candidates are recorded")
-        trial_id = self._ids[candidate.trial]
         state, values = _told(candidate, self._objectives)
-        with self._durable():
-            self._journal.set_trial_user_attr(trial_id, OUTCOME, candidate.outcome.to_json())
-            for key, value in _constraints(candidate.verdicts).items():
-                self._journal.set_trial_system_attr(trial_id, key, value)
-            self._journal.set_trial_state_values(trial_id, state, values)
+        outcome = {OUTCOME: candidate.outcome.to_json()}
+        self._writer.finish_trial(self._ids[candidate.trial], outcome, _constraints(candidate.verdicts), state, values)
 
     def tell(self, candidate: Candidate) -> None:
         """Shows a finished candidate to the sampler."""
@@ -187,32 +178,34 @@ class RunStudy:
         with _quiet():
             self._memory.tell(candidate.trial, values, state if values is None else None)
 
-    @contextmanager
-    def _durable(self) -> Iterator[None]:
-        try:
-            with _quiet():
-                yield
-        except OSError as error:
-            raise EnvironmentStopError(
-                f"the journal cannot be written ({error.strerror}); make room, then go on with nas resume"
-            ) from error
 
-
-def _candidate(trial: FrozenTrial) -> Candidate:
+def _candidate(number: int, entry: Entry) -> Candidate:
     try:
-        outcome = trial.user_attrs.get(OUTCOME) if trial.state.is_finished() else None
-        return Candidate.from_json(trial.number, trial.user_attrs[START], outcome)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DecodeError(f"trial {trial.number} of the journal is not one of this search ({error!r})") from error
+        outcome = entry.user_attrs.get(OUTCOME) if entry.state.is_finished() else None
+        return Candidate.from_json(number, entry.user_attrs[START], outcome)
+    except (DecodeError, *DAMAGE) as error:
+        raise DecodeError(
+            f"study.journal: trial {number} is not one of this search ({reason(error)}); restore the file from a copy"
+        ) from error
 
 
-def _open_journal(path: Path) -> optuna.storages.JournalStorage:
-    try:
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
-    except OSError as error:
-        raise EnvironmentStopError(f"{path}: cannot be opened ({error.strerror}); check permissions") from error
-    except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
-        raise DecodeError(f"{path}: not an Optuna journal ({error}); the directory is damaged") from error
+def _running(
+    params: dict[str, Any], distributions: dict[str, BaseDistribution], system_attrs: Mapping[str, Any]
+) -> FrozenTrial:
+    """A running trial as a sampler sees it."""
+    return FrozenTrial(
+        number=-1,  # the storage numbers it
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params=params,
+        distributions=distributions,
+        user_attrs={},
+        system_attrs={k: v for k, v in system_attrs.items() if not k.startswith(_CONSTRAINT)},
+        intermediate_values={},
+    )
 
 
 def _told(candidate: Candidate, objectives: Sequence[Objective]) -> tuple[TrialState, list[float] | None]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nas.architecture import Architecture, Edit, EditKind
-from nas.pareto import non_dominated
 from nas.space import SearchSpace
+from nas.synthesis.parents import Parents
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -31,7 +30,6 @@ EDIT_WEIGHTS: Final[Mapping[EditKind, float]] = {
 }
 TWO_EDITS: Final = 0.5
 _TRIES: Final = 30
-_NEAREST: Final = 3
 
 
 class EvolutionSampler(BaseSampler):
@@ -44,14 +42,20 @@ class EvolutionSampler(BaseSampler):
     Args:
         space: what may be proposed.
         seed: of all proposals.
+        feasible: the free part of the indicator; what it does not allow is proposed only if a few dozen tries find
+            nothing else.
     """
 
-    def __init__(self, space: SearchSpace, *, seed: int) -> None:
+    def __init__(
+        self, space: SearchSpace, *, seed: int, feasible: Callable[[dict[str, Any]], bool] | None = None
+    ) -> None:
         self._space = space
         self._seed = seed
+        self._feasible = feasible
         self._fallback = RandomSampler(seed=seed)
         self._seen: set[tuple[Any, ...]] = set()
         self._read = 0
+        self._parents: Parents | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Every parameter of the space."""
@@ -64,7 +68,10 @@ class EvolutionSampler(BaseSampler):
         rng = np.random.default_rng([self._seed, trial.number])
         trials = study.get_trials(deepcopy=False)
         self._remember(trials)
-        parents = parents_of(trials, study.directions)
+        if self._parents is None:
+            self._parents = Parents(study.directions)
+        self._parents.see(trials)
+        parents = self._parents.now()
         for _ in range(_TRIES):
             if parents:
                 parent = self._space.from_params(parents[int(rng.integers(len(parents)))].params)
@@ -73,7 +80,7 @@ class EvolutionSampler(BaseSampler):
             else:
                 child, lineage = self._space.sample(rng), {}
             params = self._space.to_params(child)
-            if _key(params) not in self._seen:
+            if _key(params) not in self._seen and (self._feasible is None or self._feasible(params)):
                 break
         # Optuna's own samplers keep what they know of a trial in this way.
         study._storage.set_trial_user_attr(trial._trial_id, "lineage", lineage)
@@ -93,23 +100,7 @@ class EvolutionSampler(BaseSampler):
 
 
 def _key(params: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(params[name] for name in sorted(params))
-
-
-def parents_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """The trials that may have children, in the order of their numbers."""
-    sign = np.array([1.0 if d == StudyDirection.MINIMIZE else -1.0 for d in directions])
-    allowed = [t for t in trials if t.state is TrialState.COMPLETE and all(v <= 0 for v in t.constraints.values())]
-    if allowed:
-        keep = non_dominated(np.array([t.values for t in allowed]) * sign)
-        return [t for t, kept in zip(allowed, keep, strict=True) if kept]
-    judged = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    judged.sort(key=lambda t: (max(t.constraints.values(), default=0.0), t.number))
-    # A rejected candidate shows its cheap violations only, so it cannot be ranked with trained ones.  Both may have
-    # children: the former lead step by step below a cheap bound, the latter towards accuracy.
-    rejected = [t for t in judged if t.state is TrialState.PRUNED][:_NEAREST]
-    trained = [t for t in judged if t.state is TrialState.COMPLETE][:_NEAREST]
-    return sorted(trained + rejected, key=lambda t: t.number)
+    return tuple(value for _, value in sorted(params.items()))
 
 
 def breed(space: SearchSpace, parent: Architecture, rng: np.random.Generator) -> tuple[Architecture, tuple[Edit, ...]]:

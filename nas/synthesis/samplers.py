@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import warnings
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 
 from nas.errors import InputError
+from nas.indicator import Indicator
+from nas.pareto import Objective
 from nas.space import SearchSpace
 from nas.synthesis.evolution import EvolutionSampler
+from nas.synthesis.filtered import FilteredSampler
+from nas.synthesis.free import FreeKnowledge
+from nas.synthesis.mind import Feasible, KnownObjectives
+from nas.synthesis.sampler import SynthesisSampler
 
-NAMES: Final = ("evolution", "nsga2", "nsga3", "tpe", "gp", "random")
+NAMES: Final = ("evolution", "synthesis", "nsga2", "nsga3", "tpe", "gp", "random")
 
 
-def make_sampler(name: str, space: SearchSpace, seed: int, *, past: int = 0) -> BaseSampler:
+class Searched(Protocol):
+    """What is searched, and how it is judged."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """What may be proposed."""
+
+    @property
+    def indicator(self) -> Indicator:
+        """Its exact costs are known beforehand."""
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """In the study's order."""
+
+
+def make_sampler(
+    name: str,
+    space: SearchSpace,
+    seed: int,
+    *,
+    past: int = 0,
+    known_objectives: KnownObjectives | None = None,
+    feasible: Feasible | None = None,
+) -> BaseSampler:
     """The sampler of that name.
 
     Args:
@@ -25,12 +55,35 @@ def make_sampler(name: str, space: SearchSpace, seed: int, *, past: int = 0) -> 
         seed: of the proposals.
         past: trials of earlier sessions.  Optuna's samplers keep their random state in memory alone; with the same seed
             they would propose after a resume what they proposed before it, so the number goes into their seed.
+        known_objectives: values known without evaluation, which synthesis makes use of.
+        feasible: the free part of the indicator; every strategy proposes behind it.
 
     Raises:
         InputError: no such sampler, or one whose packages are not installed.
     """
     if name == "evolution":
-        return EvolutionSampler(space, seed=seed)
+        return EvolutionSampler(space, seed=seed, feasible=feasible)
+    if name == "synthesis":
+        return SynthesisSampler(seed=seed, known_objectives=known_objectives, feasible=feasible, space=space)
+    sampler = _of_optuna(name, seed, past)
+    return sampler if feasible is None else FilteredSampler(sampler, space.distributions(), feasible)
+
+
+def sampler_for(searched: Searched, name: str, seed: int, past: int) -> BaseSampler:
+    """The sampler of a search.  What is known without evaluation goes to the one that makes use of it.
+
+    Args:
+        searched: such as the search's plan.
+        name, seed, past: see :func:`make_sampler`.
+    """
+    if name != "synthesis":
+        return make_sampler(name, searched.space, seed, past=past)
+    free = FreeKnowledge(searched.space, searched.indicator, searched.objectives)
+    known, feasible = free.known_objectives, free.feasible
+    return make_sampler(name, searched.space, seed, known_objectives=known, feasible=feasible)
+
+
+def _of_optuna(name: str, seed: int, past: int) -> BaseSampler:
     if past:
         seed = int(np.random.SeedSequence([seed, past]).generate_state(1)[0])
     with warnings.catch_warnings():
