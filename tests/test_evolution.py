@@ -7,7 +7,8 @@ import pytest
 from nas.architecture import EditKind
 from nas.errors import InputError
 from nas.space import load_space
-from nas.synthesis.evolution import EvolutionSampler, breed, parents_of
+from nas.synthesis.evolution import EvolutionSampler, breed
+from nas.synthesis.parents import Parents
 from nas.synthesis.samplers import NAMES, make_sampler
 
 SPACE = load_space("emotionnet-nano")
@@ -50,10 +51,40 @@ def test_the_same_results_give_the_same_proposals_and_none_twice() -> None:
     assert [SPACE.from_params(t.params).id for t in other.trials][1:] != ids[0][1:]
 
 
+def test_parents_read_as_they_come_are_those_read_at_once() -> None:
+    """Whatever is still running at each look, and whether or not anything is allowed."""
+    rng = np.random.default_rng(7)
+    for allowed_share in (0.0, 0.02, 0.5):
+        s = optuna.create_study(directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(seed=1))
+        step_by_step = Parents(s.directions)
+        running: list[optuna.Trial] = []
+        for _ in range(120):
+            running.append(s.ask({"x": optuna.distributions.FloatDistribution(0, 1)}))
+            step_by_step.see(s.trials)
+            while len(running) > 4:
+                trial = running.pop(int(rng.integers(len(running))))
+                trial.set_constraint("c", -1.0 if rng.random() < allowed_share else float(rng.integers(1, 9)))
+                if rng.random() < 0.3:
+                    s.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                else:
+                    s.tell(trial, [float(rng.integers(9)), float(rng.integers(9))])
+        step_by_step.see(s.trials)
+        at_once = Parents(s.directions)
+        at_once.see(s.trials)
+        assert [t.number for t in step_by_step.now()] == [t.number for t in at_once.now()]
+        if allowed_share == 0.5:
+            feasible = [t for t in s.trials if t.values and t.constraints["c"] <= 0]
+            best = {tuple(t.values) for t in s.best_trials}
+            assert {tuple(t.values) for t in at_once.now()} == best
+            assert len(feasible) > len(best)
+
+
 def test_parents_are_the_front_of_what_is_allowed() -> None:
     run = study(EvolutionSampler(SPACE, seed=1), 40)
     best = {tuple(t.values) for t in run.best_trials}
-    assert {tuple(t.values) for t in parents_of(run.trials, run.directions)} == best  # of equal ones the first
+    parents = Parents(run.directions)
+    parents.see(run.trials)
+    assert {tuple(t.values) for t in parents.now()} == best  # of equal ones the first
     lineages = [t.user_attrs["lineage"] for t in run.trials[1:]]
     known = {SPACE.from_params(t.params).id for t in run.trials}
     assert all(lineage["parent"] in known for lineage in lineages)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nas.errors import InputError
-from nas.pareto import as_losses, hypervolume, non_dominated, objectives_of
+from nas.pareto import ParetoArchive, as_losses, hypervolume, non_dominated, objectives_of
 
 points = st.integers(1, 3).flatmap(
     lambda m: arrays(np.float64, st.tuples(st.integers(1, 24), st.just(m)), elements=st.integers(0, 8).map(float))
@@ -26,6 +28,22 @@ def test_the_front_by_definition(losses: np.ndarray) -> None:
         beaten = any(dominated(p, q) for q in losses)
         repeated = any(np.array_equal(p, losses[j]) for j in range(i))
         assert keep[i] == (not beaten and not repeated)
+
+
+@given(points, st.randoms(use_true_random=False))
+@settings(max_examples=150, deadline=None)
+def test_an_archive_holds_the_front_whatever_the_order(losses: np.ndarray, order: Random) -> None:
+    archive: ParetoArchive[str] = ParetoArchive()
+    numbers = list(range(len(losses)))
+    order.shuffle(numbers)
+    for number in numbers:
+        before = [p.number for p in archive.by_number()]
+        changed = archive.insert(tuple(losses[number]), number, f"item {number}")
+        assert changed == ([p.number for p in archive.by_number()] != before)
+    kept = np.flatnonzero(non_dominated(losses)).tolist()
+    assert [p.number for p in archive.by_number()] == kept
+    assert [p.item for p in archive.by_number()] == [f"item {n}" for n in kept]
+    assert [p.losses for p in archive.by_losses()] == sorted(tuple(losses[n]) for n in kept)
 
 
 @given(points)

@@ -77,7 +77,7 @@ def test_every_nas_command_runs(workplace: Path) -> None:
     run = ""
     ran = 0
     for words in commands():
-        if words[0] != "nas" or "CKPLUS" in words:
+        if words[0] != "nas" or "CKPLUS" in words or "--ray-address" in words:  # tests/test_cluster.py has a cluster
             continue
         actual = smaller([run if w == "RUN" else w for w in words])
         result = subprocess.run(
@@ -98,4 +98,5 @@ def test_the_python_shown_runs(workplace: Path) -> None:
     code = code.replace("time_s=300", 'budget=2, executor="local"').replace("time_s=3600", "budget=1")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=workplace)
     assert result.returncode == 0, result.stderr
-    assert "Status" in result.stdout or "undecided" in result.stdout or "met" in result.stdout or result.stdout
+    members = [line.split() for line in result.stdout.splitlines()]
+    assert members and all(0 <= float(accuracy) <= 1 and int(params) > 0 for _, accuracy, params, _ in members)
