@@ -17,6 +17,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from nas.data.dataset import Dataset
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Hostile inputs are long; a test's name shows their beginning."""
+    return f"{val[:30]!r}..." if isinstance(val, str | bytes) and len(val) > 80 else None
+
+
 def blobs(n_subjects: int = 20, side: int = 16, seed: int = 0) -> Dataset:
     """Three easy classes of small grey images: a bright bar across, a bar down, a square; twelve a subject."""
     rng = np.random.default_rng(seed)

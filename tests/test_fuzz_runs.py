@@ -63,7 +63,7 @@ def read_all(path: Path) -> int:
 def read_for_resume(path: Path) -> int:
     """What a resume reads before it starts anything."""
     run = open_run(path)
-    settings = run._extended(3, None, None)
+    settings = run._extended(3, None)
     materials = materials_of(settings)
     objectives = objectives_of(settings.objectives)
     sampler = make_sampler(settings.sampler, materials.space, settings.seed)
