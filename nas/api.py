@@ -382,7 +382,7 @@ class Run:
             return unique[candidate_id]
         found = [c for c in unique.values() if c.id.startswith(candidate_id) and len(candidate_id) >= 4]
         if not found and candidate_id.isdecimal():
-            found = [c for c in self.candidates if c.trial == int(candidate_id)]
+            found = [c for c in self.candidates if str(c.trial) == candidate_id]
         if len(found) != 1:
             what = "no candidate" if not found else f"{len(found)} candidates"
             some = ", ".join(m.id for m in self.front.members[:5]) or "none"

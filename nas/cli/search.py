@@ -209,6 +209,7 @@ def _seconds(text: str | None, option: str = "--time") -> float | None:
 
 
 def _more(text: str) -> int:
-    if not text.removeprefix("+").isdecimal() or int(text) < 1:
+    digits = text.removeprefix("+")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and int(digits)):
         raise InputError(f"--budget {text}: write how many candidates more, such as +20")
-    return int(text)
+    return int(digits)

@@ -91,7 +91,7 @@ class EvaluatorProcess:
         self._reader, self._writer = Connection(our_read, writable=False), Connection(our_write, readable=False)
         self._served = 0
         self._ready = False
-        self._send({"setup": self._setup.to_json(), "bundle": str(self._bundle), "scratch": str(self._scratch)})
+        self._send({"setup": self._setup.to_json(), "bundle": str(self._bundle)})
 
     def _spawn(self, their_read: int, their_write: int) -> subprocess.Popen[bytes]:
         environment = {
@@ -104,7 +104,7 @@ class EvaluatorProcess:
         }
         with (self._scratch / "log.txt").open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "nas.evaluation.worker", str(their_read), str(their_write)],
+                [sys.executable, "-m", "nas.evaluation.worker", str(their_read), str(their_write), str(self._scratch)],
                 pass_fds=(their_read, their_write),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,4 +1,4 @@
-"""The evaluator process: ``python -m nas.evaluation.worker READ_FD WRITE_FD``.
+"""The evaluator process: ``python -m nas.evaluation.worker READ_FD WRITE_FD SCRATCH``.
 
 It holds TensorFlow, takes one message (setup), then evaluates job after job.  Messages are JSON in length-prefixed
 frames; files go through the scratch folder.  When the other end of the pipe closes, for whatever reason, it exits at
@@ -30,6 +30,7 @@ from nas.evaluation.limits import FILE_BYTES
 from nas.run.candidate import DISK_FULL, SYSTEM_ERROR
 
 _LEAST_DISK_BYTES: Final = 100_000
+_SWEEPS: Final = 20
 
 
 def main() -> None:
@@ -37,8 +38,8 @@ def main() -> None:
     began = time.perf_counter()
     reader = Connection(int(sys.argv[1]), writable=False)
     writer = Connection(int(sys.argv[2]), readable=False)
+    scratch = Path(sys.argv[3])  # known before the first message, so that it goes whenever the owner does
     inbox: queue.Queue[dict[str, Any]] = queue.Queue()
-    scratch: list[Path] = []
     threading.Thread(target=_receive, args=(reader, inbox, scratch), daemon=True).start()
     setup = inbox.get()
     _be_modest()
@@ -50,22 +51,21 @@ def main() -> None:
     _send(writer, {"type": "ready", "cores": lease.cores, "seconds": start_seconds})
     while True:
         message = inbox.get()
-        reply = _serve(evaluation, message["job"], scratch[0])
+        reply = _serve(evaluation, message["job"], scratch)
         reply["start_seconds"], start_seconds = start_seconds, 0.0
         _send(writer, reply)
 
 
-def _receive(reader: Connection, inbox: queue.Queue[dict[str, Any]], scratch: list[Path]) -> None:
+def _receive(reader: Connection, inbox: queue.Queue[dict[str, Any]], scratch: Path) -> None:
     """Passes messages on; when the owner is gone, takes the scratch folder away and ends the process."""
     while True:
         try:
-            message = json.loads(reader.recv_bytes())
-            if "scratch" in message:  # known here first, since the owner may be gone already
-                scratch.append(Path(message["scratch"]))
-            inbox.put(message)
+            inbox.put(json.loads(reader.recv_bytes()))
         except (EOFError, OSError):
-            for folder in scratch:
-                shutil.rmtree(folder, ignore_errors=True)
+            for _ in range(_SWEEPS):  # the other thread may still write there
+                shutil.rmtree(scratch, ignore_errors=True)
+                if not scratch.exists():
+                    break
             os._exit(0)
 
 
