@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import fill
+from state_machine import SPACE, Notes, machine
 
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
@@ -24,32 +25,12 @@ from nas.evaluation.job import Job, Setup
 from nas.evaluation.limits import STALL_S, Limits, resident_bytes
 from nas.evaluation.train import Recipe
 from nas.indicator import Indicator
-from nas.loop import LOST, STREAK, Plan, Search, Silent
+from nas.loop import LOST, STREAK
 from nas.measurement import Measurement
-from nas.pareto import objectives_of
 from nas.run.candidate import ENVIRONMENT, EVALUATOR_KILLED, HOPELESS, WORKER_LOST, Outcome, State, charged
-from nas.run.directory import RunDirectory
 from nas.run.study import RunStudy
 from nas.rung import Rung
-from nas.space import fit_to_data, load_space
-from nas.synthesis.evolution import EvolutionSampler
-
-OBJECTIVES = objectives_of(["accuracy", "params"])
-SPACE = load_space("tiny")
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def noticed(self, message: str) -> None:
-        self.notes.append(message)
-
-
-def machine(folder: Path, budget: int = 30, notes: Notes | None = None, lag: int | None = None) -> Search:
-    plan = Plan(SPACE, Indicator(), OBJECTIVES, (0.1, 20_000.0), Rung(1, 1), 0, budget, lag)
-    study = RunStudy(folder / "study.journal", OBJECTIVES, EvolutionSampler(SPACE, seed=0))
-    return Search(plan, study, RunDirectory(folder), notes)
+from nas.space import fit_to_data
 
 
 def trained(value: float) -> Outcome:

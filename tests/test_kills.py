@@ -12,20 +12,13 @@ from types import ModuleType
 import optuna
 import pytest
 from fabricated import outcome
+from state_machine import Notes, machine
 
-from nas.indicator import Indicator
-from nas.loop import Plan, Search, Silent
-from nas.pareto import objectives_of
+from nas.loop import Search
 from nas.run.candidate import State
-from nas.run.directory import RunDirectory
 from nas.run.study import RunStudy
-from nas.rung import Rung
-from nas.space import load_space
-from nas.synthesis.evolution import EvolutionSampler
 
 KILLS = int(os.environ.get("NAS_KILLS", "5"))
-OBJECTIVES = objectives_of(["accuracy", "params"])
-SPACE = load_space("tiny")
 
 
 def load_benchmark() -> ModuleType:
@@ -48,23 +41,9 @@ def test_what_is_killed_loses_nothing(target: str, executor: str) -> None:
     assert kills.disturb(target, executor, KILLS, seed=1) == []
 
 
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def noticed(self, message: str) -> None:
-        self.notes.append(message)
-
-
-def machine(folder: Path, notes: Notes | None = None) -> Search:
-    plan = Plan(SPACE, Indicator(), OBJECTIVES, (0.1, 20_000.0), Rung(1, 1), 0, 5)
-    study = RunStudy(folder / "study.journal", OBJECTIVES, EvolutionSampler(SPACE, seed=0))
-    return Search(plan, study, RunDirectory(folder), notes)
-
-
 @pytest.mark.parametrize("last", ["a proposal", "an outcome"])
 def test_a_journal_cut_at_any_byte_of_its_last_write(tmp_path: Path, last: str) -> None:
-    search = machine(tmp_path)
+    search = machine(tmp_path, 5)
     journal = tmp_path / "study.journal"
     job = search.propose()
     assert job is not None
@@ -94,7 +73,7 @@ def open_cut(folder: Path, content: bytes) -> Search:
     seen = RunStudy.read(journal)
     assert journal.read_bytes() == content  # looking changes nothing
     notes, began = Notes(), time.perf_counter()
-    search = machine(folder, notes)
+    search = machine(folder, 5, notes)
     assert time.perf_counter() - began < 5
     assert search.candidates == seen
     assert [c.trial for c in seen if c.outcome is not None] == sorted(ledger.outcomes)
@@ -120,14 +99,14 @@ def go_on(search: Search, journal: Path) -> None:
 
 
 def test_optuna_opens_what_was_cut_and_repaired(tmp_path: Path) -> None:
-    search = machine(tmp_path)
+    search = machine(tmp_path, 5)
     job = search.propose()
     assert job is not None
     search.finish(job, outcome(job))
     journal = tmp_path / "study.journal"
     with journal.open("r+b") as file:
         file.truncate(journal.stat().st_size - 9)
-    machine(tmp_path).propose()
+    machine(tmp_path, 5).propose()
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
     states = [t.state.name for t in optuna.load_study(study_name="nas", storage=storage).trials]
     assert states == ["RUNNING"]
@@ -136,7 +115,7 @@ def test_optuna_opens_what_was_cut_and_repaired(tmp_path: Path) -> None:
 def test_a_large_run_opens_at_once(tmp_path: Path) -> None:
     """Two thousand candidates and a torn line."""
     journal = tmp_path / "study.journal"
-    search = machine(tmp_path)
+    search = machine(tmp_path, 5)
     job = search.propose()
     assert job is not None
     search.finish(job, outcome(job))
@@ -147,6 +126,6 @@ def test_a_large_run_opens_at_once(tmp_path: Path) -> None:
             file.writelines(line.replace(b'"trial_id":0', b'"trial_id":%d' % number) for line in trial)
         file.write(trial[0][:-40])
     began = time.perf_counter()
-    again = machine(tmp_path)
+    again = machine(tmp_path, 5)
     assert time.perf_counter() - began < 5
     assert sum(c.state is State.TRAINED for c in again.candidates) == 2000

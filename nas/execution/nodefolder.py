@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nas.execution.janitor import Janitor
+from nas.run.lock import is_at
 
 
 class NodeFolder:
@@ -62,7 +62,6 @@ def _held(path: Path) -> IO[str]:
     while True:
         file = path.open("a")
         fcntl.flock(file, fcntl.LOCK_SH)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                return file
+        if is_at(path, file):
+            return file
         file.close()

@@ -113,13 +113,14 @@ def read_journal(path: Path, study_name: str) -> Contents:
         DecodeError: a damaged line, or records but no study of that name.
     """
     replay = _Replay(study_name)
-    number = 0
+    number = records = 0
     try:
         with path.open("rb") as file:
             for line in file:
                 number += 1
                 record = _parsed(line)
                 if record is not None:
+                    records += 1
                     replay.apply(record)
                 elif not line.endswith(b"\n"):  # torn, or being written right now
                     break
@@ -131,7 +132,7 @@ def read_journal(path: Path, study_name: str) -> Contents:
         raise DecodeError(
             f"{path}: line {number} is not a record of an Optuna journal; the file is damaged: restore it from a copy"
         ) from error
-    if number and replay.contents.study_id is None and any_whole_line(path):
+    if records and replay.contents.study_id is None:
         raise DecodeError(f"{path}: holds no study named {study_name!r}; is this a run directory?")
     return replay.contents
 
@@ -144,12 +145,6 @@ def _parsed(line: bytes) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
-
-
-def any_whole_line(path: Path) -> bool:
-    """Whether the first line was written to its end."""
-    with path.open("rb") as file:
-        return _parsed(file.readline()) is not None
 
 
 def parsed_distributions(texts: Mapping[str, str], parsed: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from nas.errors import EnvironmentStopError
 
@@ -42,10 +42,16 @@ def _held(path: Path) -> IO[bytes]:
         except OSError as error:
             with file:
                 raise _refused(path, file, error) from error
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                return file
+        if is_at(path, file):
+            return file
         file.close()
+
+
+def is_at(path: Path, file: IO[Any]) -> bool:
+    """Whether an open file still stands at ``path``: a lock on one that its last holder removed locks nobody out."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    return False
 
 
 def _opened(path: Path) -> IO[bytes]:
