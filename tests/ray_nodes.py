@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nas
+
 RAY = str(Path(sys.executable).with_name("ray"))
 PORTS = ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--block"]
 PORTS += ["--object-store-memory=200000000"]
@@ -24,11 +26,21 @@ OURS = ("nas.evaluation.worker", "janitor_process.py", "Trainable", "ray::Store"
 
 NODE = """
 mount --bind "$NODE/empty" "$HIDDEN"
-mount --bind "$NODE/tmp" /tmp
+for needed in $PROGRAMS; do
+  mkdir -p "$NODE$needed"
+  mount --rbind "$needed" "$NODE$needed"
+done
+mount --rbind "$NODE/tmp" /tmp
 hostname "$NAME"
 cd /tmp/here
 exec env HOME=/tmp/home TMPDIR=/tmp "$@"
 """
+
+
+def programs() -> list[str]:
+    """Where Python and the project are installed, as far as that is inside /tmp, which nodes have of their own."""
+    places = {sys.prefix, sys.base_prefix, str(Path(nas.__file__).resolve().parents[1])}
+    return sorted(p for p in places if Path(p).is_relative_to("/tmp"))
 
 
 def unshare(*command: str) -> list[str]:
@@ -54,9 +66,16 @@ class Machine:
         self.log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, env=os.environ | OPEN | environment, stdout=file, stderr=file)
-        before = os.readlink("/proc/self/ns/uts")
-        wait_for(lambda: os.readlink(f"/proc/{self.process.pid}/ns/uts") != before, 10)
-        self._space = os.readlink(f"/proc/{self.process.pid}/ns/uts")
+        self._space = "none yet"
+        wait_for(self._has_begun, 10)
+        self._space = self._uts()
+
+    def _uts(self) -> str:
+        return os.readlink(f"/proc/{self.process.pid}/ns/uts")
+
+    def _has_begun(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return self._uts() != os.readlink("/proc/self/ns/uts")
 
     @property
     def up(self) -> bool:
@@ -102,6 +121,7 @@ class Node(Machine):
         command = [RAY, "start", f"--address={cluster.address}", f"--num-cpus={cpus}", *PORTS]
         command += [f"--node-ip-address=127.0.0.{len(cluster.nodes) + 1}"]
         environment = {"NODE": str(folder), "NAME": name, "HIDDEN": str(hidden), "RAY_worker_niceness": "0"}
+        environment |= {"PROGRAMS": " ".join(programs())}
         spaces = ["--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc"]
         super().__init__(unshare(*spaces, "bash", "-euc", NODE, "node", *command), environment, folder / "log.txt")
         wait_for(lambda: self.up and name in cluster.ids(), 90)

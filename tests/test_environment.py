@@ -248,6 +248,8 @@ def test_another_users_run_can_be_looked_at(public: Path, npz: Path, made_up: Fa
         place = os.environ | {"HOME": "/nonexistent", "TMPDIR": "/tmp"}
         return subprocess.run(command, capture_output=True, text=True, env=place, cwd="/", check=False)
 
+    if as_nobody("--help").returncode:
+        pytest.skip("Python is installed where other users cannot reach it")
     shown = as_nobody("front", run, "--json")
     assert json.loads(shown.stdout) == json.loads((run / "front.json").read_text())
     assert as_nobody("explain", run).returncode == 0
@@ -372,7 +374,7 @@ def test_odd_paths(tmp_path: Path, npz: Path, made_up: Fabrication, name: str) -
     folder = tmp_path / name
     folder.mkdir()
     shutil.copy(npz, folder / f"{name}.npz")
-    shutil.copy(Path(nas.__file__).parents[1] / "search_spaces" / "tiny.yaml", folder / f"{name}.yaml")
+    shutil.copy(Path(__file__).parents[1] / "search_spaces" / "tiny.yaml", folder / f"{name}.yaml")
     out = folder / "my run"
     result = begin(out, folder / f"{name}.npz", "--space", folder / f"{name}.yaml", budget=2)
     assert result.exit_code == 0, result.stderr
