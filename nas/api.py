@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from nas.loop import Listener, Plan, Search, Silent, check_plan
 from nas.measurement import is_number
 from nas.pareto import objectives_of
 from nas.reach import check_reachable
+from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate, State, charged
 from nas.run.directory import FrontWriter, RunDirectory, find_run, new_run_directory, remove_unbegun
 from nas.run.front import Front, front_of, reference_point_of
@@ -37,6 +39,7 @@ from nas.settings import (
     Settings,
     Workers,
     describe_space,
+    fitted_space,
     import_space,
     materials_of,
     recorded_data,
@@ -46,6 +49,7 @@ from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
 if TYPE_CHECKING:
     from nas.deploy.held import HeldImages
     from nas.execution.deadline import Deadline
+    from nas.family import GeneratorFamily
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     time_s: float | None = None,
     workers: int = 2,
     executor: ExecutorName = "ray",
-    sampler: str = "evolution",
+    sampler: str = "synthesis",
     seed: int = 0,
     out: str | Path | None = None,
     options: SearchOptions | None = None,
@@ -232,18 +236,48 @@ class Run:
         return point
 
     def rebuild(self) -> Front:
-        """Restores all that is derived: front.json, front.csv, plots."""
+        """Restores all that is derived: front.json, front.csv, plots, generators.json."""
         front = self.front
         FrontWriter(self.directory).write(front)
         self.plot()
+        self._write_family()
         return front
 
     def plot(self, out: str | Path | None = None) -> list[Path]:
-        """Draws accuracy over parameters and over latency; returns the files."""
+        """Draws accuracy over parameters and over latency, and what the generator learned; returns the files."""
         from nas.report.plots import write_plots
 
         folder = self.directory.plots if out is None else Path(out)
-        return write_plots(self.front, self.candidates, self.settings.indicator, folder, caption=self.caption)
+        files = write_plots(self.front, self.candidates, self.settings.indicator, folder, caption=self.caption)
+        family = self._synthesised()
+        return files if family is None else files + family.write_plot(folder, self.caption)
+
+    def _write_family(self) -> None:
+        """Keeps every generator, with what it was learned from."""
+        family = self._synthesised()
+        if family is not None:
+            write_atomic(self.path / "generators.json", json.dumps(family.to_json()))
+
+    def _synthesised(self) -> GeneratorFamily | None:
+        """The generators that the search used; None for other strategies, and where the space is not recorded."""
+        settings = self.settings
+        described = settings.space.get("spec") is not None or isinstance(settings.space.get("source"), str)
+        return self.family() if settings.sampler == "synthesis" and described and self._has_trials() else None
+
+    def family(self, space: SearchSpace | None = None) -> GeneratorFamily:
+        """The generators that this run has learned, to draw new architectures from.
+
+        Args:
+            space: where the run was started with a Python object, the same again.
+
+        Raises:
+            InputError: the space must be given.
+        """
+        from nas.family import GeneratorFamily
+
+        settings = self.settings
+        fitted = fitted_space(self.directory.settings(), settings, space)
+        return GeneratorFamily(self.candidates, fitted, settings.indicator, settings.objectives, settings.seed)
 
     def resume(  # noqa: PLR0913 - the interface that users rely on
         self,
@@ -312,6 +346,7 @@ class Run:
         self.directory.append_event("stopped", reason=state.stop_reason, candidates=len(state.candidates))
         if state.front.members:
             self.plot()
+            self._write_family()
 
     def explain(self, candidate_id: str | None = None) -> dict[str, Any]:
         """Why a candidate is where it is, or with no id how many fell at which step and what that saved."""

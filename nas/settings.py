@@ -202,6 +202,24 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
         raise DecodeError(f"run.yaml: the search space cannot be read ({decoding.reason(error)})") from error
 
 
+def fitted_space(recorded: Mapping[str, Any], settings: Settings, space: SearchSpace | None = None) -> SearchSpace:
+    """The space of a recorded search, fitted to its images; the data itself is not looked at.
+
+    Args:
+        recorded: run.yaml.
+        settings: those that it holds.
+        space: where the run was started with a Python object, the same again.
+
+    Raises:
+        InputError: the space must be given.
+        DecodeError: run.yaml is damaged.
+    """
+    data = decoding.field(recorded, "data", dict)
+    height, width, channels = (decoding.field(data, side, int) for side in ("height", "width", "channels"))
+    classes = decoding.field(data, "classes", dict)
+    return fit_to_data(space or recorded_space(settings.space), (height, width, channels), len(classes))
+
+
 def import_space(description: Mapping[str, Any]) -> None:
     """Imports the module that defines a user's own family, where run.yaml names one."""
     if description.get("spec") is None and isinstance(description.get("source"), str):

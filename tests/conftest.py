@@ -14,6 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fabricated import Fabrication
+
 from nas.data.dataset import Dataset
 
 
@@ -47,6 +49,11 @@ def blobs(n_subjects: int = 20, side: int = 16, seed: int = 0) -> Dataset:
         subjects=np.array(subjects),
         caption="bars and squares made by the tests",
     )
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Fabrication:
+    return Fabrication(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -34,11 +34,6 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="takes root")
 
 
 @pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch) -> Fabrication:
-    return Fabrication(monkeypatch)
-
-
-@pytest.fixture
 def run(made_up: Fabrication, tmp_path: Path, npz: Path) -> Path:
     """A finished run of four candidates."""
     assert begin(tmp_path / "run", npz, budget=4).exit_code == 0

@@ -56,7 +56,7 @@ def search(
     cpus_per_worker: Annotated[float, typer.Option(help="Cores a worker.")] = 1.0,
     gpus_per_worker: Annotated[float, typer.Option(help="GPUs a worker; fractions share one.")] = 0.0,
     ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster, such as 'auto' or HOST:6379.")] = None,
-    sampler: Annotated[str, typer.Option(help="evolution, synthesis, nsga2, nsga3, tpe, gp or random.")] = "evolution",
+    sampler: Annotated[str, typer.Option(help="synthesis, evolution, nsga2, nsga3, tpe, gp or random.")] = "synthesis",
     seed: Annotated[int, typer.Option(help="Of proposals, folds and training.")] = 0,
     effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every candidate is trained for.")] = "1x24",
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,

@@ -1,17 +1,21 @@
-"""Accuracy over parameters and over latency, fit for a paper."""
+"""Accuracy over parameters and over latency, fit for a paper; and how every figure of ours is written."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nas.indicator import Indicator
 from nas.report.panel import AXES, panel_of
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate
 from nas.run.front import Front
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FORMATS: Final = ("png", "svg")
 _DPI: Final = 300
@@ -40,18 +44,26 @@ def write_plots(
     Raises:
         EnvironmentStopError: the folder cannot be written.
     """
-    import matplotlib
-
     from nas.report.draw import draw_panel
 
     written = []
+    for axis in AXES:
+        panel = panel_of(axis, front, candidates, indicator)
+        written += write_figure(partial(draw_panel, axis, panel, caption), folder, axis.file)
+    return written
+
+
+def write_figure(draw: Callable[[], Figure], folder: Path, name: str) -> list[Path]:
+    """Writes what ``draw`` makes as PNG and SVG, in the style of all our plots; returns the paths."""
+    import matplotlib
+
+    written = []
     with matplotlib.rc_context(_STYLE):
-        for axis in AXES:
-            figure = draw_panel(axis, panel_of(axis, front, candidates, indicator), caption)
-            for kind in _FORMATS:
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format=kind, dpi=_DPI, metadata=_METADATA[kind])
-                path = folder / f"{axis.file}.{kind}"
-                write_atomic(path, buffer.getvalue())
-                written.append(path)
+        figure = draw()
+        for kind in _FORMATS:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=_DPI, metadata=_METADATA[kind])
+            path = folder / f"{name}.{kind}"
+            write_atomic(path, buffer.getvalue())
+            written.append(path)
     return written

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import InMemoryStorage
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.decoding import reason
@@ -33,6 +34,8 @@ from nas.run.journal import (
     read_journal,
     repair_tail,
 )
+from nas.rung import Rung
+from nas.space import SearchSpace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 STUDY_NAME: Final = "nas"
 START: Final = "candidate"
 OUTCOME: Final = "outcome"
+EFFORT: Final = "effort"  # a trial's user attribute for samplers: {"folds": 1, "epochs": 8, "inherited": 16}
 _CONSTRAINT: Final = "constraints"
 _log = logging.getLogger(__name__)
 
@@ -175,8 +179,37 @@ class RunStudy:
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._memory._study_id, candidate.trial)
         for key, value in _constraints(candidate.verdicts).items():
             storage.set_trial_system_attr(trial_id, key, value)
+        for key, value in _notes(candidate).items():
+            storage.set_trial_user_attr(trial_id, key, value)
         with _quiet():
             self._memory.tell(candidate.trial, values, state if values is None else None)
+
+
+def told_study(candidates: Sequence[Candidate], objectives: Sequence[Objective], space: SearchSpace) -> Study:
+    """A study in memory that holds ``candidates`` as their search told them to its sampler; nothing is written.
+
+    Args:
+        candidates: of a run, by trial number.
+        objectives: of its study.
+        space: of its architectures.
+
+    Raises:
+        DecodeError: an architecture whose family is not imported.
+        InputError: one that lies outside the space.
+    """
+    storage = _WorkingStorage()
+    with _quiet():
+        study = optuna.create_study(storage=storage, directions=[o.direction for o in objectives])
+    distributions = space.distributions()
+    for candidate in candidates:
+        trial = _running(space.to_params(candidate.network()), distributions, {})
+        if candidate.outcome is not None:
+            trial.state, values = _told(candidate, objectives)
+            trial.values = values
+            trial.system_attrs = dict(_constraints(candidate.verdicts))
+            trial.user_attrs = _notes(candidate)
+        storage.adopt(study._study_id, trial)
+    return study
 
 
 def _candidate(number: int, entry: Entry) -> Candidate:
@@ -215,6 +248,15 @@ def _told(candidate: Candidate, objectives: Sequence[Objective]) -> tuple[TrialS
         return TrialState.COMPLETE, list(values)
     rejected = state is State.REJECTED
     return (TrialState.PRUNED if rejected else TrialState.FAIL), None
+
+
+def _notes(candidate: Candidate) -> dict[str, Any]:
+    """What else a sampler learns of a finished candidate: its effort.  Weights are not inherited yet."""
+    effort = None if candidate.outcome is None else candidate.outcome.effort
+    if effort is None:
+        return {}
+    rung = Rung.parse(effort)
+    return {EFFORT: {"folds": rung.folds, "epochs": rung.epochs, "inherited": 0}}
 
 
 def _constraints(verdicts: Iterable[Verdict]) -> dict[str, float]:

@@ -29,16 +29,26 @@ class FreeKnowledge:
         self._objectives = tuple(objectives)
         self._costs: OrderedDict[tuple[Any, ...], Cost] = OrderedDict()
 
+    @property
+    def knows_objectives(self) -> bool:
+        """Whether an objective is an exact cost."""
+        return any(o.name in COSTS for o in self._objectives)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the indicator bounds an exact cost."""
+        return bool(self._indicator.at(Step.COST))
+
     def known_objectives(self, params: Mapping[str, Any]) -> tuple[float | None, ...]:
         """The exact costs among the objectives; None for what must be measured."""
-        if not any(o.name in COSTS for o in self._objectives):
+        if not self.knows_objectives:
             return (None,) * len(self._objectives)
         cost = self._cost(params)
         return tuple(exact_cost(cost, o.name).value if o.name in COSTS else None for o in self._objectives)
 
     def feasible(self, params: Mapping[str, Any]) -> bool:
         """Whether the exact costs violate no constraint."""
-        if not self._indicator.at(Step.COST):
+        if not self.refuses:
             return True
         verdicts = self._indicator.judge(exact_costs(self._cost(params)), (Step.COST,), 0.0)
         return overall(verdicts) is not Status.VIOLATED

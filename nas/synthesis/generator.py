@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from nas.errors import DecodeError
+from nas.errors import DecodeError, InputError
 from nas.synthesis.encoding import Encoding, Rows
 from nas.synthesis.preference import Vector, anchor_weights, anchors, scalarised
 
@@ -33,7 +33,7 @@ class Generator:
         index: 0 has learned nothing.
         theta: by parameter, (a, b) probabilities of its bins at every anchor.
         anchors: (a, m) preferences.
-        finished: how many results it was learned from: the first so many by trial number.
+        finished: how many results it rests on: the first so many by trial number, those that violate nothing.
         elites: by anchor, the numbers of the trials that it moved to.
     """
 
@@ -81,7 +81,10 @@ class Generator:
             for row in self.rows(encoding, preference, count, rng):
                 params = encoding.decode(row)
                 if canonical is not None:
-                    params = canonical(params)
+                    try:
+                        params = canonical(params)
+                    except InputError:  # some spaces forbid combinations that their parameters could express
+                        continue
                 key = encoding.encode(params).tobytes()
                 if key not in found and (feasible is None or feasible(params)):
                     found[key] = params

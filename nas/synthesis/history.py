@@ -11,9 +11,9 @@ import numpy.typing as npt
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.run.study import EFFORT
 from nas.synthesis.encoding import Encoding
 
-EFFORT: Final = "effort"  # user attribute of a trial: {"folds": 1, "epochs": 8, "inherited": 16}
 _EFFORT_PARTS: Final = ("folds", "epochs", "inherited")
 _ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 

@@ -134,8 +134,12 @@ class Mind:
         """The free part of the indicator."""
         return self._knowledge.feasible is None or self._knowledge.feasible(dict(params))
 
+    def allows_new(self, params: Mapping[str, Any]) -> bool:
+        """The free part of the indicator, and whether no trial had these parameters."""
+        return self.encoding.encode(params).tobytes() not in self._history.seen and self.allows(params)
+
     def canonical(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The form in which equal architectures are equal."""
+        """The form in which equal architectures are equal.  Raises InputError where the space forbids ``params``."""
         space = self._knowledge.space
         return dict(params) if space is None else space.to_params(space.from_params(params))
 
@@ -328,7 +332,7 @@ class Mind:
                     (history.rows[allowed], history.losses[allowed], allowed),
                     self._effects.learning,
                 )
-            self._family.append(last)
+            self._family.append(replace(last, finished=stones[k - 1]))
             self._lasts.append(lasts[k])
 
 

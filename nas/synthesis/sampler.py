@@ -125,9 +125,16 @@ class SynthesisSampler(BaseSampler):
             return self._informed(study).beliefs()
 
     def draw(
-        self, study: Study, generator: int, preference: Sequence[float], count: int, seed: int = 0
+        self,
+        study: Study,
+        generator: int,
+        preference: Sequence[float],
+        count: int,
+        seed: int = 0,
+        *,
+        new: bool = False,
     ) -> list[dict[str, Any]]:
-        """New feasible parameter sets from one generator of the family, without asking the inquisitor.
+        """Different feasible parameter sets from one generator of the family, without asking the inquisitor.
 
         Args:
             study: whose results the family learned from.
@@ -135,13 +142,15 @@ class SynthesisSampler(BaseSampler):
             preference: shares of the objectives, in the order of ``study.directions``.
             count: how many; fewer come where hundreds of tries find no more.
             seed: of the draws.
+            new: without those that the study has tried.
         """
         with self._lock:
             mind = self._informed(study)
         chosen = mind.family[generator]
         shares = np.asarray(preference, np.float64)
         rng = np.random.default_rng([self._seed, seed, chosen.index])
-        return chosen.draw(mind.encoding, shares / shares.sum(), count, rng, mind.allows, mind.canonical)
+        admits = mind.allows_new if new else mind.allows
+        return chosen.draw(mind.encoding, shares / shares.sum(), count, rng, admits, mind.canonical)
 
     def _informed(self, study: Study) -> Mind:
         space = self._distributions or self._common(study)

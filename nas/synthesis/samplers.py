@@ -19,7 +19,7 @@ from nas.synthesis.free import FreeKnowledge
 from nas.synthesis.mind import Feasible, KnownObjectives
 from nas.synthesis.sampler import SynthesisSampler
 
-NAMES: Final = ("evolution", "synthesis", "nsga2", "nsga3", "tpe", "gp", "random")
+NAMES: Final = ("synthesis", "evolution", "nsga2", "nsga3", "tpe", "gp", "random")
 
 
 class Searched(Protocol):
@@ -70,17 +70,30 @@ def make_sampler(
 
 
 def sampler_for(searched: Searched, name: str, seed: int, past: int) -> BaseSampler:
-    """The sampler of a search.  What is known without evaluation goes to the one that makes use of it.
+    """The sampler of a search, behind the free part of its indicator.
 
     Args:
         searched: such as the search's plan.
         name, seed, past: see :func:`make_sampler`.
     """
-    if name != "synthesis":
-        return make_sampler(name, searched.space, seed, past=past)
-    free = FreeKnowledge(searched.space, searched.indicator, searched.objectives)
-    known, feasible = free.known_objectives, free.feasible
-    return make_sampler(name, searched.space, seed, known_objectives=known, feasible=feasible)
+    known, feasible = _free(searched.space, searched.indicator, searched.objectives)
+    return make_sampler(name, searched.space, seed, past=past, known_objectives=known, feasible=feasible)
+
+
+def synthesis_sampler(
+    space: SearchSpace, indicator: Indicator, objectives: tuple[Objective, ...], seed: int
+) -> SynthesisSampler:
+    """Generative synthesis as a search with these would use it."""
+    known, feasible = _free(space, indicator, objectives)
+    return SynthesisSampler(seed=seed, known_objectives=known, feasible=feasible, space=space)
+
+
+def _free(
+    space: SearchSpace, indicator: Indicator, objectives: tuple[Objective, ...]
+) -> tuple[KnownObjectives | None, Feasible | None]:
+    """What is known without evaluation, None where that is nothing."""
+    free = FreeKnowledge(space, indicator, objectives)
+    return free.known_objectives if free.knows_objectives else None, free.feasible if free.refuses else None
 
 
 def _of_optuna(name: str, seed: int, past: int) -> BaseSampler:
