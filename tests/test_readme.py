@@ -90,6 +90,12 @@ def test_every_nas_command_runs(workplace: Path) -> None:
     assert ran >= 9
 
 
+def test_the_sampler_works_in_a_study_as_shown() -> None:
+    shown: list[object] = []
+    exec(blocks("python")[1], {"print": shown.append})  # our own README
+    assert shown[0] == 20  # every width is a trade-off of its own, and none is tried twice
+
+
 @pytest.mark.slow
 def test_the_python_shown_runs(workplace: Path) -> None:
     code = blocks("python")[0]
