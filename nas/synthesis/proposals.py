@@ -19,7 +19,7 @@ from nas.synthesis.generator import Generator, first_generator
 from nas.synthesis.preference import Vector
 
 _PARENTS_KEPT: Final = 128
-_SECONDS: Final = 2  # second edits tried after each first one that is followed up
+_SECONDS: Final = 4  # second edits tried after each first one that is followed up
 _FIRSTS: Final = 10  # first edits that are followed up, in a space whose edits must be listed anew each time
 _TWO: Final = 0.5
 _SAMPLES: Final = 256  # of a space's own sampling, for the generator that has learned nothing
