@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "nas"
 
 # From the ground up; a module may import its own floor and those below.
 FLOORS = (
-    ("errors",),
+    ("errors", "silence"),
     ("decoding",),
     ("graph",),
     ("cost",),

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from nas.data.paths import open_file
 from nas.errors import InputError
+from nas.silence import without_stderr
 
 MAX_MEGAPIXELS = 64
 # By name, since Pillow would otherwise also hand files to external programs (EPS to Ghostscript).
@@ -114,26 +115,13 @@ def _silent(is_tiff: bool) -> Iterator[None]:
     level = _log.level
     _log.setLevel(logging.CRITICAL)
     try:
-        with _without_stderr() if is_tiff else nullcontext(), warnings.catch_warnings():
+        # libtiff writes to standard error by itself
+        with without_stderr() if is_tiff else nullcontext(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     finally:
         _log.setLevel(level)
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """While entered, standard error goes nowhere, since libtiff writes there by itself."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _refuse_huge(path: Path, pixels: int) -> None:

@@ -9,7 +9,6 @@ import math
 import os
 import platform
 import re
-import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any, Final
@@ -22,6 +21,7 @@ from nas.execution.interrupt import Interrupt
 from nas.execution.janitor import Janitor
 from nas.execution.raylet import no_cluster, reach
 from nas.settings import Workers
+from nas.silence import without_stderr
 
 _MB: Final = 1_000_000
 _PROBE_S: Final = 60.0
@@ -79,26 +79,12 @@ def _init(pool: Workers, data_bytes: int) -> None:
         options = {"address": "local", "num_cpus": cpus, "include_dashboard": False, "object_store_memory": memory}
         quiet: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     else:
-        options, quiet = {"address": pool.ray_address}, _silent()
+        options, quiet = {"address": pool.ray_address}, without_stderr()
     try:
         with quiet:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise _no_ray(pool.ray_address, str(error)) from error
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """While entered, nothing gets to standard error: native code writes there what an exception says as well."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @contextlib.contextmanager
