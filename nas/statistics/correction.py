@@ -12,8 +12,8 @@ def corrected_confidence(confidence: float, tested: int, planned: int | None = N
     The alternatives were measured with ``benchmarks/honesty.py --corrections`` (50 candidates, 5 of them truly at 96 %,
     bound 92 %, CK+'s structure), where this calls 28 % of the good ones.  Holm's step-down calls at most a point more,
     and makes a verdict depend on the other candidates' values.  Spending alpha over an endless sequence,
-    6 alpha / (pi i)^2 or alpha / (i (i + 1)), calls 11 and 12 %.  Benjamini-Hochberg calls 43 %, but bounds the share of
-    false ones among all that are called, and a user takes home one: the smallest, the likeliest to be false.
+    6 alpha / (pi i)^2 or alpha / (i (i + 1)), calls 11 and 12 %.  Benjamini-Hochberg calls 43 %, but bounds the share
+    of false ones among all that are called, and a user takes home one: the smallest, the likeliest to be false.
 
     With ``planned`` a verdict stays as it is while no more are tested than planned.  Without, it is to be judged again
     as ``tested`` grows: it holds at any moment fixed beforehand, but not for a search that ends at its first ``met``
