@@ -2,6 +2,7 @@
 
     python benchmarks/honesty.py                        # coverage of intervals, and claims of searches (some minutes)
     python benchmarks/honesty.py --simulations 200      # sooner, rougher
+    python benchmarks/honesty.py --few                  # intervals over 5 to 40 subjects
     python benchmarks/honesty.py --corrections          # rules against each other for many tests
 
 118 subjects, 327 sequences (1 to 8 a subject), 3 nearly equal frames each.  An image is right where a latent normal
@@ -137,6 +138,25 @@ def coverage(simulations: int, noises: tuple[float, ...]) -> None:
             print(f"| {truth:.0%} | {100 * noise:g} | {name} | {cells} | {50 * np.mean(high - low):.2f} |", flush=True)
 
 
+def few(simulations: int) -> None:
+    """The same intervals where one fold, or a small set, tests on few subjects."""
+    print(f"## coverage with few subjects, no noise, {simulations} simulations a row\n")
+    print(
+        "| subjects | true | both sides, 95 % | lower, 95 % | upper, 95 % | half width, points |\n|---|---|---|---|---|---|"
+    )
+    for count, truth in itertools.product((5, 10, 20, 40), (0.85, 0.92, 0.98)):
+        rng = np.random.default_rng([4, count, round(1e4 * truth)])
+        chosen = count > GROUPS
+        rows = []
+        for _ in range(simulations):
+            e = accuracy_estimate(draw(np.array([truth]), 0.0, 1, rng)[0, 0, chosen], GROUPS[chosen])
+            rows.append((e.low(0.975), e.high(0.975), e.low(0.95), e.high(0.95)))
+        low, high, lower, upper = np.array(rows).T
+        shown = [np.mean((low <= truth) & (truth <= high)), np.mean(lower <= truth), np.mean(truth <= upper)]
+        cells = " | ".join(f"{s:.1%}" for s in shown)
+        print(f"| {count} | {truth:.0%} | {cells} | {50 * np.mean(high - low):.1f} |", flush=True)
+
+
 def population(good: float | None, rng: np.random.Generator) -> np.ndarray:
     """True accuracies of a search's networks: a few good ones among many below the bound; None: all barely below it."""
     if good is None:
@@ -251,12 +271,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=1000, help="of each coverage; a fifth as many searches")
     parser.add_argument("--noise", type=float, action="append", help="points; may be given several times")
+    parser.add_argument("--few", action="store_true")
     parser.add_argument("--corrections", action="store_true")
     arguments = parser.parse_args()
     start = time.perf_counter()
     noises = tuple(n / 100 for n in arguments.noise) if arguments.noise else NOISES
     if arguments.corrections:
         corrections(arguments.simulations)
+    elif arguments.few:
+        few(arguments.simulations)
     else:
         coverage(arguments.simulations, noises)
         claims(max(arguments.simulations // 5, 1), noises)

@@ -210,6 +210,16 @@ def test_coverage_of_accuracy() -> None:
         assert max(low_missed, high_missed) <= 0.04 * 1500  # 2.5 % and three standard errors
 
 
+def test_coverage_with_few_subjects() -> None:
+    """The t distribution makes up for a variance that rests on few; nearer to 1 the interval errs on the wide side."""
+    for n, truth, most in ((8, 0.8, 1.0), (20, 0.85, 0.975), (20, 0.95, 1.0)):
+        rng = np.random.default_rng([n, round(100 * truth)])
+        found = [accuracy_estimate(*people(rng, n, truth)) for _ in range(1000)]
+        held = np.mean([e.low(0.975) <= truth <= e.high(0.975) for e in found])
+        assert 0.93 <= held <= most, (n, truth)
+        assert np.mean([e.low(0.95) <= truth for e in found]) >= 0.93, (n, truth)
+
+
 def test_coverage_with_noise_between_trainings() -> None:
     """Luck of 1.4 points that a training has with all subjects: seen with three trainings, and missed with one."""
     rng = np.random.default_rng(4)
