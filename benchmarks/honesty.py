@@ -141,9 +141,8 @@ def coverage(simulations: int, noises: tuple[float, ...]) -> None:
 def few(simulations: int) -> None:
     """The same intervals where one fold, or a small set, tests on few subjects."""
     print(f"## coverage with few subjects, no noise, {simulations} simulations a row\n")
-    print(
-        "| subjects | true | both sides, 95 % | lower, 95 % | upper, 95 % | half width, points |\n|---|---|---|---|---|---|"
-    )
+    print("| subjects | true | both sides, 95 % | lower, 95 % | upper, 95 % | half width, points |")
+    print("|---|---|---|---|---|---|")
     for count, truth in itertools.product((5, 10, 20, 40), (0.85, 0.92, 0.98)):
         rng = np.random.default_rng([4, count, round(1e4 * truth)])
         chosen = count > GROUPS

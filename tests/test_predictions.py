@@ -236,6 +236,7 @@ def test_which_members_hold(tmp_path: Path) -> None:
     assert holding(members, BOUNDS, directory, 1, None) == [good.id, fair.id]
     assert holding(members, BOUNDS, directory, 1, 50) == [good.id]
     assert holding(members[3:], BOUNDS, directory, 1, 50) is None  # undecided
+    assert holding(members[2:], BOUNDS, directory, 1, 50) is None  # no predictions were kept
     assert holding(members, Indicator((Constraint("params", 1e6, True),)), directory, 1, 50) is None
     for metric in ("balanced_accuracy", "macro_f1"):
         bound = Indicator((Constraint(metric, 0.9, False, confidence=0.9),))

@@ -66,9 +66,14 @@ def _estimates(kept: Predictions) -> dict[str, Estimate]:
 def holding(
     members: Iterable[Candidate], indicator: Indicator, directory: RunDirectory, tested: int, planned: int | None
 ) -> list[str] | None:
-    """Ids of the members that are ``met`` and whose claims all hold; None where no ``met`` rests on an accuracy."""
+    """Ids of the members that are ``met`` and whose claims all hold.
+
+    None where no ``met`` rests on an accuracy, or where no predictions were kept from which it could be said.
+    """
     met = [m for m in members if m.status is Status.MET]
     if not met or not any(not c.upper for c in indicator.at(Step.TRAINING)):
         return None
     found = {m.id: claims(m, indicator, directory, tested, planned) for m in met}
+    if not any(found.values()):
+        return None
     return [name for name, told in found.items() if told and all(c["holds"] for c in told)]
