@@ -97,7 +97,7 @@ def _pair(first: Predictions, second: Predictions) -> dict[str, Any] | None:
         "high": found.high,
         "images": found.images,
         "groups": found.groups,
-        "indistinguishable": found.low <= 0 <= found.high,
+        "indistinguishable": found.indistinguishable,
     }
 
 

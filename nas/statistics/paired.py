@@ -27,6 +27,11 @@ class Difference:
     images: int
     groups: int
 
+    @property
+    def indistinguishable(self) -> bool:
+        """Whether the interval contains 0: the data cannot tell which is better."""
+        return self.low <= 0 <= self.high
+
 
 def paired_difference(
     first: npt.NDArray[np.bool_],
@@ -77,8 +82,7 @@ def indistinguishable(
     noise: SeedNoise | None = None,
 ) -> bool:
     """Whether the interval of :func:`paired_difference` contains 0; the same arguments and errors."""
-    found = paired_difference(first, second, groups, confidence=confidence, noise=noise)
-    return found.low <= 0 <= found.high
+    return paired_difference(first, second, groups, confidence=confidence, noise=noise).indistinguishable
 
 
 def _margin(variance: float, df: int, noise: SeedNoise | None, confidence: float) -> float:
