@@ -262,6 +262,19 @@ def test_coverage_of_balanced_accuracy_and_macro_f1() -> None:
     assert all(0.925 <= count / 800 <= 0.975 for count in held.values()), held
 
 
+def test_jackknife_by_leaving_each_subject_out() -> None:
+    from sklearn.metrics import f1_score
+
+    labels, predicted, groups = labelled(np.random.default_rng(1))
+    without = [f1_score(labels[groups != g], predicted[groups != g], average="macro") for g in range(60)]
+    found = jackknife_estimates(confusion_by_group(labels, predicted, groups, 3).astype(float))["macro_f1"]
+    assert found.variance == pytest.approx(59 / 60 * sum((s - np.mean(without)) ** 2 for s in without))
+    assert (found.df, found.groups) == (59, min(60, 3 * len(np.unique(groups[labels == 2]))))
+    # One class, one image a subject: the recall of that class is the accuracy.
+    one = confusion_by_group(np.zeros(50, int), (np.arange(50) < 6).astype(int), np.arange(50), 2)
+    assert jackknife_estimates(one.astype(float))["balanced_accuracy"].variance == pytest.approx(0.88 * 0.12 / 49)
+
+
 def test_scores_are_scikit_learns() -> None:
     from sklearn.metrics import balanced_accuracy_score, f1_score
 
