@@ -224,8 +224,11 @@ class Run:
     @property
     def front(self) -> Front:
         """The Pareto front, from the journal."""
+        return self._front_of(self.candidates)
+
+    def _front_of(self, candidates: Sequence[Candidate]) -> Front:
         objectives = objectives_of(self.settings.objectives)
-        return front_of(self.candidates, objectives, self._reference_point(len(objectives)))
+        return front_of(candidates, objectives, self._reference_point(len(objectives)))
 
     def _reference_point(self, objectives: int) -> tuple[float, ...]:
         point = tuple(float(v) for v in self.directory.settings()["reference_point"])
@@ -350,12 +353,42 @@ class Run:
 
     def explain(self, candidate_id: str | None = None) -> dict[str, Any]:
         """Why a candidate is where it is, or with no id how many fell at which step and what that saved."""
+        from nas.report.claims import claims, put_to_the_test
+        from nas.report.compared import explain_predictions
         from nas.report.explain import explain_candidate, summary
 
         candidates = self.candidates
         if candidate_id is None:
             return summary(candidates, self.settings.indicator)
-        return explain_candidate(self.find(candidate_id), candidates[0], self.settings.indicator)
+        candidate, settings = self.find(candidate_id), self.settings
+        classes = tuple(self.directory.settings()["data"]["classes"])
+        told = explain_candidate(candidate, candidates[0], settings.indicator)
+        told |= explain_predictions(candidate, self._front_of(candidates).members, self.directory, classes)
+        tested = put_to_the_test(candidates)
+        return told | {"claims": claims(candidate, settings.indicator, self.directory, tested, settings.budget)}
+
+    def holding(self) -> list[str] | None:
+        """Members of the front that are ``met`` though it counts how many candidates were put to the test.
+
+        None where no member is met, or none rests on an accuracy.
+        """
+        from nas.report.claims import holding, put_to_the_test
+
+        candidates, settings = self.candidates, self.settings
+        members = self._front_of(candidates).members
+        return holding(members, settings.indicator, self.directory, put_to_the_test(candidates), settings.budget)
+
+    def alike(self) -> list[str]:
+        """Members of the front that the data cannot tell from the most accurate one, on the same images, by subject.
+
+        Empty also where no predictions were kept that could be compared.
+        """
+        from nas.report.compared import compare
+
+        members = self.front.members
+        best = max(members, key=lambda m: m.value("accuracy") or 0.0, default=None)
+        compared = [] if best is None else compare(best, members, self.directory)
+        return [c["id"] for c in compared if c["indistinguishable"]]
 
     def export(
         self,

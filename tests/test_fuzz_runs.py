@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from fuzzing import altered, damaged, fuzz, law, odd_values
@@ -21,6 +22,8 @@ from nas.api import open_run
 from nas.loop import Plan, Search
 from nas.pareto import objectives_of
 from nas.report.explain_text import candidate_lines, summary_lines
+from nas.run.candidate import State
+from nas.run.predictions import PREDICTIONS, Predictions
 from nas.run.study import RunStudy
 from nas.settings import materials_of
 from nas.synthesis.samplers import make_sampler
@@ -54,6 +57,7 @@ def read_all(path: Path) -> int:
     assert front.headline() and run.caption
     assert run.baseline is None or 0 <= run.baseline <= 1
     assert summary_lines(run.explain())
+    assert run.holding() is None or isinstance(run.alike(), list)
     candidates = run.candidates
     for candidate in candidates[-2:]:
         assert candidate_lines(json.loads(json.dumps(run.explain(candidate.id))))
@@ -127,6 +131,38 @@ def journals(draw: st.DrawFn, content: bytes) -> bytes:
 def test_journals(valid: Path, top: Path, data: st.DataObject) -> None:
     content = data.draw(journals((valid / "study.journal").read_bytes()))
     check("study.journal", content, valid, top, lambda path: (path / "study.journal").write_bytes(content))
+
+
+@pytest.fixture(scope="module")
+def predicted(valid: Path, top: Path) -> Path:
+    """The valid run, with predictions of its trained candidates."""
+    path = Path(shutil.copytree(valid, top / "predicted"))
+    run = open_run(path)
+    shares = np.random.default_rng(0).random((60, 3)).astype(np.float32)
+    kept = Predictions(np.arange(60), shares, shares.argmax(1).astype(np.int64), np.arange(60) // 6)
+    for candidate in run.candidates:
+        if candidate.state is State.TRAINED:
+            run.directory.store(candidate.id, {PREDICTIONS: kept.to_bytes()})
+    return path
+
+
+@fuzz
+@given(data=st.data())
+def test_predictions(predicted: Path, top: Path, data: st.DataObject) -> None:
+    run = open_run(predicted)
+    chosen = [c.id for c in run.candidates if c.state is State.TRAINED]
+    assert run.explain(chosen[-1])["by_class"]["recall"] == [1.0, 1.0, 1.0]
+    place = run.directory.model_file(data.draw(st.sampled_from(chosen)), PREDICTIONS).relative_to(predicted)
+    content = data.draw(damaged((predicted / place).read_bytes(), most=3))
+
+    def explain_all() -> None:
+        path = copied(predicted, top)
+        (path / place).write_bytes(content)
+        read_all(path)
+        for name in chosen:
+            assert candidate_lines(json.loads(json.dumps(open_run(path).explain(name), allow_nan=False)))
+
+    law("predictions.npz", content, explain_all)
 
 
 names = st.one_of(

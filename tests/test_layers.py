@@ -20,7 +20,7 @@ FLOORS = (
     ("architecture", "units", "presets", "rung"),
     ("yamlfile",),
     ("families",),
-    ("measurement",),
+    ("measurement", "statistics"),
     ("indicator", "space"),
     ("pareto", "reach"),
     ("data",),

@@ -26,8 +26,10 @@ from nas.indicator import Constraint, Indicator, Status
 from nas.loop import Silent
 from nas.run.candidate import Candidate, State
 from nas.run.front import Front
+from nas.run.predictions import PREDICTIONS, Predictions
 from nas.run.study import RunStudy
 from nas.rung import Rung
+from nas.statistics.accuracy import accuracy_estimate
 
 QUICK = SearchOptions(effort=Rung(1, 2))
 NO_BOUND = Indicator()
@@ -112,6 +114,25 @@ def test_a_run_on_disk_is_what_the_interface_says(finished: nas.Run, dataset: Da
     settings = yaml.safe_load((path / "run.yaml").read_text())
     assert settings["data"]["fingerprint"] == dataset.fingerprint
     assert settings["split"]["holdout_groups"] == 4
+
+
+@pytest.mark.slow
+def test_kept_predictions_tell_what_was_measured(finished: nas.Run) -> None:
+    for member in finished.front.members:
+        told = finished.explain(member.id)
+        table = np.array(told["by_class"]["confusion"])
+        accuracy, balanced = member.measurement("accuracy"), member.value("balanced_accuracy")
+        assert accuracy is not None
+        assert np.trace(table) / table.sum() == pytest.approx(accuracy.value)
+        assert np.mean(told["by_class"]["recall"]) == pytest.approx(balanced)
+        kept = Predictions.read(finished.directory.model_file(member.id, PREDICTIONS))
+        assert kept.hits is not None
+        assert kept.groups is not None
+        estimate = accuracy_estimate(kept.hits, kept.groups)
+        assert (accuracy.low, accuracy.high) == (estimate.low(0.95), estimate.high(0.95))
+        assert len(np.unique(kept.groups)) == estimate.groups < 16  # of one fold
+        assert accuracy.provenance.startswith(f"cluster-t over {estimate.groups} subjects, without the variance")
+        assert {c["id"] for c in told["compared"]} == {m.id for m in finished.front.members} - {member.id}
 
 
 def bundle_labels(run: nas.Run, dataset: Dataset) -> np.ndarray:

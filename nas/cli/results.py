@@ -43,6 +43,14 @@ def front(
         console.print(found.headline(), style="bold red" if found.status == "nearest" else "bold")
         if found.members:
             console.print(front_table(found))
+        holding = opened.holding()
+        if holding is not None:
+            told = ", ".join(holding) or "none"
+            console.print(f"met with all candidates put to the test counted (Bonferroni): {told}", soft_wrap=True)
+        alike = opened.alike()
+        if alike:
+            how = "same images, paired by subject, 95 %"
+            console.print(f"the data cannot tell from the most accurate ({how}): {', '.join(alike)}", soft_wrap=True)
         baseline = opened.baseline
         if baseline is not None:
             console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)

@@ -22,6 +22,7 @@ from nas.measurement import Measurement
 from nas.networks.build import build_model, get_weights
 from nas.networks.tflite import check_same_output, to_tflite
 from nas.run.candidate import Outcome, State
+from nas.run.predictions import PREDICTIONS, Predictions
 
 _COMPARED: Final = 8  # images on which a converted file is compared with its model
 
@@ -102,7 +103,8 @@ class Evaluation:
             files[f"weights-fold{k}.npz"] = _npz(**get_weights(trainer.model))
         indices, shares = np.concatenate(tested), np.concatenate(probabilities)
         measurements.update(self._metrics(indices, shares, self.setup.indicator))
-        files["predictions.npz"] = _npz(index=indices, probabilities=shares.astype(np.float32))
+        kept = Predictions(indices, shares.astype(np.float32), b.labels[indices], b.groups[indices])
+        files[PREDICTIONS] = kept.to_bytes()
         return files
 
     def _metrics(

@@ -11,10 +11,14 @@ from nas.report.explain import bound_text
 from nas.units import format_duration
 
 _WIDTH: Final = 110
+_LONGEST_NAME: Final = 30
 
 
 def candidate_lines(explanation: Mapping[str, Any]) -> list[str]:
-    """What :func:`nas.report.explain.explain_candidate` found, as plain lines without colour."""
+    """What :func:`nas.report.explain.explain_candidate` found, as plain lines without colour.
+
+    With what :func:`nas.report.compared.explain_predictions` found, that too.
+    """
     e = explanation
     lines = [f"candidate {e['id']}  trial {e['trial']}  {e['state']}" + (f", {e['status']}" if e["status"] else "")]
     lines += textwrap.wrap(e["why"], _WIDTH, initial_indent="  ", subsequent_indent="  ")
@@ -23,8 +27,10 @@ def candidate_lines(explanation: Mapping[str, Any]) -> list[str]:
     lines += ["", "costs (counted from the graph)", *_values(e["costs"])]
     if e["measurements"]:
         lines += ["", "measured", *_values(e["measurements"])]
+    lines += [*_by_class(e), *_compared(e)]
     if e["verdicts"] or e["not_judged"]:
         lines += ["", "constraints, in the order of evaluation", *_verdicts(e)]
+    lines += _claims(e)
     if e["not_measured"]:
         lines += ["", "never measured", *(f"  {m['metric']}: {m['reason']}" for m in e["not_measured"])]
     lines += ["", f"time: {_time(e['seconds_total'])}"]
@@ -76,6 +82,53 @@ def _verdicts(e: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {bound_text(v)}: {v['status']}, {_number(v['value'])}{interval} ({cost})"
     for text in e["not_judged"] or ():
         yield f"  {text}: not judged"
+
+
+def _claims(e: Mapping[str, Any]) -> Iterator[str]:
+    """Bounds on accuracy, corrected for how many candidates were put to the test."""
+    for number, c in enumerate(e.get("claims") or ()):
+        if number == 0:
+            yield from ("", f"with all candidates put to the test counted ({c['tests']}, Bonferroni)")
+        word = "holds" if c["holds"] else "is not shown"
+        yield f"  {c['constraint']}: {word} (p {1 - c['reached']:.2g}, at most {1 - c['needed']:.2g} allowed)"
+
+
+def _by_class(e: Mapping[str, Any]) -> Iterator[str]:
+    """Recall of each class, and what its images were taken for."""
+    if e.get("by_class_missing"):
+        yield from ("", f"recall by class: unknown: {e['by_class_missing']}")
+    if not e.get("by_class"):
+        return
+    found = e["by_class"]
+    names = found["classes"]
+    width = min(max(map(len, names)), _LONGEST_NAME)
+    yield from ("", f"recall by class [{found['confidence']:.0%} on each side], and what its images were taken for")
+    for row, name in enumerate(names):
+        recall, images = found["recall"][row], found["images"][row]
+        taken = sorted(((n, other) for other, n in zip(names, found["confusion"][row], strict=True) if n), reverse=True)
+        missed = ", ".join(f"{n} {_short(other)}" for n, other in taken if other != name)
+        share = "no image" if recall is None else f"{recall:.1%} of {images}{_ends(found, row)}"
+        yield f"  {_short(name):{width}}  {share}" + (f": {missed}" if missed else "")
+
+
+def _ends(found: Mapping[str, Any], row: int) -> str:
+    low, high = found["recall_low"][row], found["recall_high"][row]
+    return "" if low is None else f" [{low:.1%}, {high:.1%}]"
+
+
+def _short(name: str) -> str:
+    return textwrap.shorten(name, _LONGEST_NAME, placeholder="...")
+
+
+def _compared(e: Mapping[str, Any]) -> Iterator[str]:
+    """The accuracy beside that of the front's members."""
+    if not e.get("compared"):
+        return
+    yield from ("", "accuracy less that of the front's members, on the same images, paired by subject [95 %]")
+    for c in e["compared"]:
+        word = "cannot be told apart" if c["indistinguishable"] else ("better" if c["difference"] > 0 else "worse")
+        ends = f"[{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]"
+        yield f"  {c['id']}: {100 * c['difference']:+.1f} points {ends} on {c['images']} images: {word}"
 
 
 def _unit(name: str) -> str:

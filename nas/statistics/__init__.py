@@ -1,0 +1,1 @@
+"""What measured shares say of new people: intervals, corrections for many tests, paired comparisons."""
