@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from nas.graph import Graph
 from nas.networks.channels import groups_of, segments
 from nas.networks.outline import Unit
 from nas.networks.transfer import Relatives, Transfer
@@ -38,7 +38,7 @@ class Change:
     Attributes:
         kind: see :class:`ChangeKind`; a branch is a convolution on a block's shortcut.
         target: a channel group, a unit, an operator, or a link ``s1b1->s3b2``; the child's name, the parent's for what
-            was removed.
+            was removed.  Where a removed projection made two groups of the parent one, ``group in new group``.
         preserving: whether it leaves the outputs as they were, as far as it alone decides.
         before, after: numbers of channels, strides or classes where they changed.
     """
@@ -104,21 +104,19 @@ def _removed_source(relatives: Relatives, i: int, number: int) -> tuple[str, str
 
 
 def _widths(relatives: Relatives, blamed: _Blame) -> Iterator[Change]:
-    widths = {name: relatives.parent.ops[i].shape[2] for name, i in _firsts(relatives.parent).items()}
+    widths = {op.name: op.shape[2] for op in relatives.parent.ops}
+    origins = Counter(ours for ours, _ in relatives.channels)
     for (ours, theirs), chosen in relatives.channels.items():
         before, after = widths[theirs], len(chosen)
+        name = ours if origins[ours] == 1 else f"{theirs} in {ours}"
         if after > before:
-            yield Change(ChangeKind.WIDEN, ours, True, before, after)
+            yield Change(ChangeKind.WIDEN, name, True, before, after)
         elif after < before:
-            yield Change(ChangeKind.NARROW, ours, (ours, theirs) not in blamed.groups, before, after)
+            yield Change(ChangeKind.NARROW, name, (ours, theirs) not in blamed.groups, before, after)
     if relatives.parent.classes != relatives.child.classes:
         yield Change(
             ChangeKind.CLASSES, groups_of(relatives.child)[-1], False, relatives.parent.classes, relatives.child.classes
         )
-
-
-def _firsts(graph: Graph) -> dict[str, int]:
-    return {op.name: i for i, op in enumerate(graph.ops)}
 
 
 def _blocks(relatives: Relatives, transfer: Transfer) -> Iterator[Change]:

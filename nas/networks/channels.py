@@ -39,9 +39,9 @@ def importance_of(graph: Graph, weights: Weights) -> dict[str, npt.NDArray[np.fl
     """How much every channel of every group matters, read from the weights: {group: (channels,)}.
 
     The sum over the group's producers of the batch normalisation's abs(gamma), which is the standard deviation of what
-    they put out (Liu et al. 2017, network slimming), times the L1 norm of all kernels that read the channel (Li et al.
-    2017), each folded with the batch normalisation behind it.  A convolution without batch normalisation puts in the L1
-    norm of its own kernel.
+    they put out (Liu et al. 2017, network slimming), times the L1 norm of all kernels that read the channel, each
+    folded with the batch normalisation behind it.  A convolution without batch normalisation puts in the L1 norm of its
+    own kernel (Li et al. 2017).
     """
     groups = groups_of(graph)
     widths = {groups[i]: op.shape[2] for i, op in enumerate(graph.ops) if op.kind in ("conv", "dense")}

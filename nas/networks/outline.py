@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Final, NamedTuple
 
 from nas.graph import Graph, Op
 
 KERNELS: Final = frozenset({"conv", "depthwise", "dense"})
 _DIGITS: Final = "0123456789"
-_READERS_WEIGHT: Final = 0.25  # of who reads a unit, beside 1 for its kernels
+_READERS_WEIGHT: Final = 1.0  # of the links that read a unit, beside 1 for its kernels
 _OBSTACLE: Final = -2.0  # a unit without identity shortcut can be neither inserted nor left out unnoticed
 _ALTERED: Final = 0.5  # worth of a kernel at another stride, or at another resolution
 
@@ -42,7 +43,7 @@ class Unit:
         roles: {role: operator's index}.
         kernels: {role: size} of the operators with kernels.
         links: {role of a 1x1 convolution whose contribution is zero at birth: names of the units it reads}.
-        readers: families of the units that read this one, with how often.
+        readers: families of the units whose links read this one, with how many.
         passes: whether the input reaches an add of this unit unchanged, so that the unit can be the identity.
     """
 
@@ -79,16 +80,14 @@ def outline(graph: Graph) -> Outline:
     members: dict[str, list[int]] = {}
     for i, name in enumerate(unit_of):
         members.setdefault(name, []).append(i)
-    readers: dict[str, Counter[str]] = {name: Counter() for name in members}
-    for i, op in enumerate(graph.ops):
-        for j in op.inputs:
-            if unit_of[j] != unit_of[i]:
-                readers[unit_of[j]][unit_of[i].rstrip(_DIGITS)] += 1
-    units = {name: _unit(graph, name, ops, unit_of, readers[name]) for name, ops in members.items()}
+    units = {name: _unit(graph, name, ops, unit_of) for name, ops in members.items()}
+    for unit in units.values():
+        for source in chain.from_iterable(unit.links.values()):
+            units[source].readers[unit.family] += 1
     return Outline(graph, units, unit_of)
 
 
-def _unit(graph: Graph, name: str, members: list[int], unit_of: Sequence[str], readers: Counter[str]) -> Unit:
+def _unit(graph: Graph, name: str, members: list[int], unit_of: Sequence[str]) -> Unit:
     ops = graph.ops
     roles = {ops[i].name.partition("_")[2]: i for i in members}
     links = {}
@@ -102,7 +101,7 @@ def _unit(graph: Graph, name: str, members: list[int], unit_of: Sequence[str], r
         roles,
         {role: _kernel(ops, i) for role, i in roles.items() if ops[i].kind in KERNELS},
         links,
-        readers,
+        Counter(),
         any(ops[i].kind == "add" and any(unit_of[j] != name for j in ops[i].inputs) for i in members),
     )
 
@@ -133,14 +132,16 @@ def _overlap(a: Kernel, b: Kernel) -> float:
 
 
 def _likeness(a: Unit, b: Unit) -> float:
+    """Common part of the kernels, and how many of the links that read the parent's ``a`` the child's ``b`` keeps."""
     kernels = len(a.kernels.keys() | b.kernels.keys())
     shared = sum(_overlap(kernel, b.kernels[role]) for role, kernel in a.kernels.items() if role in b.kernels)
-    readers = (a.readers & b.readers).total() / max((a.readers | b.readers).total(), 1)
+    links = a.readers.total()
+    readers = (a.readers & b.readers).total() / links if links else 1.0
     return (shared / kernels if kernels else 1.0) + _READERS_WEIGHT * readers
 
 
 def align(first: Sequence[Unit], second: Sequence[Unit]) -> list[tuple[Unit, Unit]]:
-    """The pairs, in order, with the largest sum of likeness; every pair counts at least 1."""
+    """The pairs (parent's, child's), in order, with the largest sum of likeness; every pair counts at least 1."""
     gap_first = [0.0 if unit.passes else _OBSTACLE for unit in first]
     gap_second = [0.0 if unit.passes else _OBSTACLE for unit in second]
     n, m = len(first), len(second)

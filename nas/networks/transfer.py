@@ -278,5 +278,5 @@ def _last_conv(ops: Sequence[Op], i: int) -> int | None:
 
 def _needed(kernel: npt.NDArray[np.float32], x: Numbers, live: npt.NDArray[np.bool_]) -> frozenset[int]:
     """Input channels of ``kernel`` (..., inputs, outputs) that its ``live`` outputs depend on."""
-    weight = np.abs(kernel[..., live]).reshape(-1, kernel.shape[-2], int(live.sum())).sum((0, 2))
-    return frozenset(int(c) for c in np.flatnonzero((weight > 0) & (x != ZERO)))
+    used = np.any(kernel[..., live] != 0, axis=(*range(kernel.ndim - 2), -1))
+    return frozenset(int(c) for c in np.flatnonzero(used & (x != ZERO)))

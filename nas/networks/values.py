@@ -1,6 +1,6 @@
 """Numbers for the values that flow through a trained network, one a channel: equal numbers mean equal values.
 
-Value numbering (Alpern, Wegman, Zadeck 1988).  It proves that a child computes what its parent computed, and finds
+Value numbering (Cocke and Schwartz 1970).  It proves that a child computes what its parent computed, and finds
 channels that are duplicates of others or always zero.
 """
 
