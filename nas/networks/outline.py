@@ -42,7 +42,7 @@ class Unit:
         name, family: such as ``s2b1`` and ``s2b``.
         roles: {role: operator's index}.
         kernels: {role: size} of the operators with kernels.
-        links: {role of a 1x1 convolution whose contribution is zero at birth: names of the units it reads}.
+        links: {role of a convolution that reads other units and adds zero at birth: names of these units}.
         readers: families of the units whose links read this one, with how many.
         passes: whether the input reaches an add of this unit unchanged, so that the unit can be the identity.
     """
@@ -73,9 +73,9 @@ class Outline:
         return found
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def outline(graph: Graph) -> Outline:
-    """The outline of ``graph``; remembered, as searches compare one graph with many."""
+    """The outline of ``graph``; the last ones are remembered, as a search compares one with many."""
     unit_of = tuple(op.name.partition("_")[0] for op in graph.ops)
     members: dict[str, list[int]] = {}
     for i, name in enumerate(unit_of):
@@ -94,7 +94,9 @@ def _unit(graph: Graph, name: str, members: list[int], unit_of: Sequence[str]) -
     for i in members:
         if ops[i].zero:
             conv = ops[i].inputs[0] if ops[i].kind == "bn" else i
-            links[ops[conv].name.partition("_")[2]] = frozenset(_sources(ops, conv, unit_of))
+            sources = frozenset(_sources(ops, conv, unit_of))
+            if sources:
+                links[ops[conv].name.partition("_")[2]] = sources
     return Unit(
         name,
         name.rstrip(_DIGITS),

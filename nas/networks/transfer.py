@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -93,7 +94,8 @@ class _Walk:
     def __init__(self, relatives: Relatives, rng: np.random.Generator) -> None:
         self._r = relatives
         self._rng = rng
-        self._normed = {op.inputs[0] for op in relatives.child.ops if op.kind == "bn"}
+        self._normed = _only_normed(relatives.child)
+        self._parent_normed = _only_normed(relatives.parent)
         self._births = _births(relatives)
         self.result = Transfer()
         steps = {"conv": self._conv, "dense": self._conv, "depthwise": self._depthwise, "bn": self._bn}
@@ -126,7 +128,7 @@ class _Walk:
         if not pairing.copies:
             return self._fresh(i, op)
         kernel = r.weights[f"{counterpart.name}/kernel"][..., chosen]
-        needed = _needed(kernel, wanted, self._live(j, chosen)) - pairing.proven
+        needed = _needed(kernel, wanted, self._live(i, j, chosen)) - pairing.proven
         if needed or op.stride != counterpart.stride:
             self.result.assumed.add(i)
             self.result.missing += [(i, int(wanted[c])) for c in sorted(needed)]
@@ -139,11 +141,10 @@ class _Walk:
         self._copy(op, counterpart, ("bias",) if op.bias else (), chosen)
         return self._continued(j, chosen)
 
-    def _live(self, j: int, chosen: Indices) -> npt.NDArray[np.bool_]:
-        """Which of the channels of the parent's operator ``j`` are not multiplied by zero right after."""
-        ops = self._r.parent.ops
-        behind = next((k for k, op in enumerate(ops) if op.kind == "bn" and op.inputs == (j,)), None)
-        if behind is None:
+    def _live(self, i: int, j: int, chosen: Indices) -> npt.NDArray[np.bool_]:
+        """Which channels of the child's ``i``, a continued ``j`` of the parent, are not multiplied by zero right after."""
+        behind = self._parent_normed.get(j)
+        if behind is None or self._r.matching.ops.get(self._normed.get(i, -1)) != behind:
             return np.ones(len(chosen), dtype=np.bool_)
         return np.asarray(self._continued(behind, chosen) != ZERO)
 
@@ -197,6 +198,8 @@ class _Walk:
         self._fresh(i, op)
         arrays, normed = self.result.arrays, i in self._normed
         name = f"{op.name}/kernel"
+        if op.bias:
+            arrays[f"{op.name}/bias"] *= 0
         wanted = self._wanted(i)
         if wanted is None:
             if not normed:
@@ -222,7 +225,8 @@ class _Walk:
         """
         self._fresh(i, op)
         arrays, wanted, carried = self.result.arrays, self._wanted(conv), self._births[conv]
-        arrays[f"{op.name}/gamma"] *= 0
+        for name in ("gamma", "beta"):
+            arrays[f"{op.name}/{name}"] *= 0
         if wanted is None or carried is None:
             return np.full(op.shape[2], ZERO)
         j, chosen = carried
@@ -241,6 +245,12 @@ class _Walk:
     def _have(self, x: Numbers, wanted: Numbers) -> npt.NDArray[np.bool_]:
         """Which of the ``wanted`` values a 1x1 convolution of ``x`` can pass on."""
         return np.asarray(np.isin(wanted, x) & (wanted != ZERO))
+
+
+def _only_normed(graph: Graph) -> dict[int, int]:
+    """{operator that nothing but a batch normalisation reads: that batch normalisation}."""
+    readers = Counter(j for op in graph.ops for j in op.inputs)
+    return {op.inputs[0]: i for i, op in enumerate(graph.ops) if op.kind == "bn" and readers[op.inputs[0]] == 1}
 
 
 def _births(relatives: Relatives) -> dict[int, tuple[int, Indices] | None]:
