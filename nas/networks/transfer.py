@@ -142,7 +142,7 @@ class _Walk:
         return self._continued(j, chosen)
 
     def _live(self, i: int, j: int, chosen: Indices) -> npt.NDArray[np.bool_]:
-        """Which channels of the child's ``i``, a continued ``j`` of the parent, are not multiplied by zero right after."""
+        """Which channels of the child's ``i``, a continued ``j`` of the parent, are not multiplied by zero next."""
         behind = self._parent_normed.get(j)
         if behind is None or self._r.matching.ops.get(self._normed.get(i, -1)) != behind:
             return np.ones(len(chosen), dtype=np.bool_)
