@@ -17,6 +17,7 @@ from nas.errors import InputError
 from nas.graph import Graph, Op
 
 BN_MOMENTUM: Final = 0.9  # .99 leaves the statistics unusable after a few dozen steps
+BN_EPSILON: Final = 1e-3
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
 
@@ -87,7 +88,9 @@ def _depthwise(op: Op, keras: Any, seed: int) -> Any:
 
 def _bn(op: Op, keras: Any, _: int) -> Any:
     gamma = keras.initializers.Zeros() if op.zero else keras.initializers.Ones()
-    return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, gamma_initializer=gamma, name=op.name)
+    return keras.layers.BatchNormalization(
+        momentum=BN_MOMENTUM, epsilon=BN_EPSILON, gamma_initializer=gamma, name=op.name
+    )
 
 
 def _pool(op: Op, keras: Any, _: int) -> Any:
