@@ -144,7 +144,7 @@ def generators(seeds: range, budget: int) -> None:
         assert isinstance(sampler, SynthesisSampler)
 
         def drawn(generator: int, preference: list[float], count: int, table: Table, trace=trace) -> Values:
-            params = trace.study.sampler.draw(trace.study, generator, preference, count)
+            params = trace.study.sampler.draw(trace.study, generator, preference, count, new=False)
             return np.array([table.row(p) for p in params])
 
         def volume(generator: int, table: Table = table, drawn: Callable = drawn) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -49,7 +50,7 @@ from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
 if TYPE_CHECKING:
     from nas.deploy.held import HeldImages
     from nas.execution.deadline import Deadline
-    from nas.family import GeneratorFamily
+    from nas.generators import Generators
 
 
 @dataclass(frozen=True)
@@ -242,45 +243,58 @@ class Run:
         """Restores all that is derived: front.json, front.csv, plots, generators.json."""
         front = self.front
         FrontWriter(self.directory).write(front)
-        self.plot()
-        self._write_family()
+        self._derive(self._synthesised())
         return front
 
+    def _derive(self, generators: Generators | None) -> None:
+        """Plots, and every generator with what it was learned from."""
+        self._plot(self.directory.plots, generators)
+        if generators is not None:
+            write_atomic(self.path / "generators.json", json.dumps(generators.to_json()))
+
     def plot(self, out: str | Path | None = None) -> list[Path]:
-        """Draws accuracy over parameters and over latency, and what the generator learned; returns the files."""
+        """Draws accuracy over parameters and over latency, and what the generators learned; returns the files.
+
+        Raises:
+            EnvironmentStopError: the folder cannot be written.
+        """
+        folder = self.directory.plots if out is None else Path(out)
+        return self._plot(folder, self._synthesised())
+
+    def _plot(self, folder: Path, generators: Generators | None) -> list[Path]:
         from nas.report.plots import write_plots
 
-        folder = self.directory.plots if out is None else Path(out)
         files = write_plots(self.front, self.candidates, self.settings.indicator, folder, caption=self.caption)
-        family = self._synthesised()
-        return files if family is None else files + family.write_plot(folder, self.caption)
+        return files if generators is None else files + generators.write_plot(folder, self.caption)
 
-    def _write_family(self) -> None:
-        """Keeps every generator, with what it was learned from."""
-        family = self._synthesised()
-        if family is not None:
-            write_atomic(self.path / "generators.json", json.dumps(family.to_json()))
-
-    def _synthesised(self) -> GeneratorFamily | None:
-        """The generators that the search used; None for other strategies, and where the space is not recorded."""
-        settings = self.settings
-        described = settings.space.get("spec") is not None or isinstance(settings.space.get("source"), str)
-        return self.family() if settings.sampler == "synthesis" and described and self._has_trials() else None
-
-    def family(self, space: SearchSpace | None = None) -> GeneratorFamily:
-        """The generators that this run has learned, to draw new architectures from.
+    def generators(self, space: SearchSpace | None = None) -> Generators:
+        """What this run has learned, to draw new architectures from.
 
         Args:
             space: where the run was started with a Python object, the same again.
 
         Raises:
-            InputError: the space must be given.
+            InputError: the space must be given, or is not what the run was started with.
+            DecodeError: the run is damaged.
         """
-        from nas.family import GeneratorFamily
+        from nas.generators import Generators
 
         settings = self.settings
-        fitted = fitted_space(self.directory.settings(), settings, space)
-        return GeneratorFamily(self.candidates, fitted, settings.indicator, settings.objectives, settings.seed)
+        try:
+            fitted = fitted_space(self.directory.settings(), settings, space)
+        except (InputError, DecodeError) as error:
+            raise type(error)(f"{self.path}: what was learned is bound to the search space, and {error}") from error
+        return Generators(self.candidates, fitted, settings.indicator, settings.objectives, settings.seed)
+
+    def _synthesised(self, space: SearchSpace | None = None) -> Generators | None:
+        """The generators that the search itself used; None for other strategies, or where the space cannot be had."""
+        if self.settings.sampler != "synthesis" or not self._has_trials():
+            return None
+        try:
+            return self.generators(space)
+        except InputError as error:  # all else of a run can be looked at without its space
+            logging.getLogger(__name__).warning("generators are left out: %s", error)
+            return None
 
     def resume(  # noqa: PLR0913 - the interface that users rely on
         self,
@@ -343,13 +357,12 @@ class Run:
             )
         return settings
 
-    def _close(self, state: Search) -> None:
+    def _close(self, state: Search, space: SearchSpace) -> None:
         """Leaves the run's files as its journal is."""
         state.rewrite_front()
         self.directory.append_event("stopped", reason=state.stop_reason, candidates=len(state.candidates))
         if state.front.members:
-            self.plot()
-            self._write_family()
+            self._derive(self._synthesised(space))
 
     def explain(self, candidate_id: str | None = None) -> dict[str, Any]:
         """Why a candidate is where it is, or with no id how many fell at which step and what that saved."""
@@ -498,12 +511,12 @@ class Run:
                 drive(state, setup, path, settings.workers, deadline, self.directory, listener or Silent())
         except EnvironmentStopError:
             with contextlib.suppress(EnvironmentStopError):  # one message is enough: the first
-                self._close(state)
+                self._close(state, space)
             raise
         except BaseException:
-            self._close(state)
+            self._close(state, space)
             raise
-        self._close(state)
+        self._close(state, space)
         if state.candidates and not any(c.state is State.TRAINED for c in state.candidates):
             failures = [c.outcome.failure for c in state.candidates if c.outcome and c.outcome.failure]
             if failures:

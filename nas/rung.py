@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from nas.errors import InputError
+
+EFFORT: Final = "effort"  # a trial's user attribute, by which samplers tell short trainings from long ones
+EFFORT_PARTS: Final = ("folds", "epochs", "inherited")  # its keys; epochs that came with inherited weights are the last
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,14 @@ class Rung:
         if match is None:
             raise InputError(f"effort {text!r}: write FOLDSxEPOCHS, such as 1x8")
         return cls(int(match[1]), int(match[2]))
+
+    def as_effort(self, inherited: int = 0) -> Mapping[str, int]:
+        """The value of :data:`EFFORT`.
+
+        Args:
+            inherited: epochs that the weights had been trained for when they were taken over.
+        """
+        return dict(zip(EFFORT_PARTS, (self.folds, self.epochs, inherited), strict=True))
 
     def __str__(self) -> str:
         return f"{self.folds}x{self.epochs}"

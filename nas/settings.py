@@ -190,7 +190,7 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
     if spec is None:
         source = description.get("source")
         if not isinstance(source, str):
-            raise InputError("this run's space was given as a Python object: pass it again, run.resume(space=...)")
+            raise InputError("this run's space was given as a Python object: pass it again from Python, as space=...")
         return load_space(source)
     try:
         return space_of(FAMILIES[spec["family"]].model_validate(spec))

@@ -29,7 +29,7 @@ FLOORS = (
     ("deploy", "report"),
     ("synthesis", "evaluation"),
     ("loop",),
-    ("settings", "family"),
+    ("settings", "generators"),
     ("execution",),
     ("api",),
     ("cli",),
@@ -39,7 +39,7 @@ ONLY_IN = {
     "ray": {f"nas/execution/{name}.py" for name in ("cluster", "driver", "store", "trainable", "tune")},
     "tensorflow_model_optimization": set(),
     "optuna": {"nas/pareto.py", "nas/space.py", "nas/families/residual_space.py"}
-    | {"nas/run/journal.py", "nas/run/study.py", "nas/synthesis/", "nas/family.py"},
+    | {"nas/run/journal.py", "nas/run/study.py", "nas/synthesis/", "nas/generators.py"},
 }
 
 

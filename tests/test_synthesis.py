@@ -295,7 +295,7 @@ def searched(table: Table) -> optuna.Study:
 
 
 def drawn(study: optuna.Study, table: Table, generator: int, preference: tuple[float, float], n: int) -> np.ndarray:
-    return np.array([table.row(p) for p in study.sampler.draw(study, generator, preference, n)])  # type: ignore[attr-defined]
+    return np.array([table.row(p) for p in study.sampler.draw(study, generator, preference, n, new=False)])  # type: ignore[attr-defined]
 
 
 def test_a_later_generator_is_better_than_the_first(table: Table, searched: optuna.Study) -> None:

@@ -13,8 +13,9 @@ from nas.cli.results import RunArgument
 from nas.errors import InputError
 
 if TYPE_CHECKING:
+    from nas.api import Run
     from nas.architecture import Architecture
-    from nas.family import GeneratorFamily
+    from nas.generators import Generators
 
 
 @app.command()
@@ -26,16 +27,14 @@ def generate(
     ] = -1,
     preference: Annotated[
         str | None,
-        typer.Option(
-            help="Shares of the objectives, such as accuracy=0.8,params=0.2 [default: even].", show_default=False
-        ),
+        typer.Option(help="Shares of the objectives, such as accuracy=0.8,params=0.2 (even if not given)."),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", help="How many architectures.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the draws; another seed gives others.")] = 0,
-    family: Annotated[bool, typer.Option("--list", help="List the generators instead.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the generators, and draw nothing.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for one JSON file an architecture (nas.Architecture.from_json reads it)."),
+        typer.Option(help="Folder for one JSON file each (nas.Architecture.from_json reads them)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with the architectures.")] = False,
 ) -> None:
@@ -51,20 +50,27 @@ def generate(
     """
     from nas.api import open_run
 
-    opened = open_run(run).family()
-    if family:
-        typer.echo(json.dumps(opened.to_json()) if as_json else "\n".join(_listed(opened)))
+    opened = open_run(run)
+    learned = opened.generators()
+    if listed:
+        typer.echo(json.dumps(learned.to_json()) if as_json else "\n".join(_lines(opened, learned)))
         return
     shares = None if preference is None else _shares(preference)
-    drawn = opened.draw(generator, shares, count, seed)
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: a file; give a folder")
+    drawn = learned.draw(generator, shares, count, seed)
+    index = learned.all[generator].index
     if out is not None:
         _write(drawn, out)
     if as_json:
-        typer.echo("[" + ",\n ".join(json.dumps(_described(a)) for a in drawn) + "]")
-    else:
-        _show(drawn, opened, generator)
+        head = {"run": str(opened.path), "generator": index, "preference": shares, "seed": seed}
+        typer.echo(json.dumps(head)[:-1] + ', "architectures": [')
+        typer.echo(",\n".join(json.dumps(_described(a)) for a in drawn) + "\n]}")
+    elif drawn:
+        _show(drawn, index)
     if len(drawn) < count:
-        typer.echo(f"only {len(drawn)} of {count}: the generator gives no more that are new and allowed", err=True)
+        reason = "two thousand draws in a row gave none that was new and within the bounds on exact costs"
+        typer.echo(f"{len(drawn)} of {count}: {reason}; try another --generator or --preference", err=True)
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -92,24 +98,28 @@ def _write(drawn: list[Architecture], folder: Path) -> None:
     from nas.run.atomic import write_atomic
 
     for architecture in drawn:
-        write_atomic(folder / f"{architecture.id}.json", architecture.to_json().encode())
+        write_atomic(folder / f"{architecture.id}.json", architecture.to_json())
 
 
-def _listed(family: GeneratorFamily) -> list[str]:
+def _lines(run: Run, learned: Generators) -> list[str]:
+    """One a generator, and whether the search made use of them."""
     lines = ["generator 0: knows nothing"]
-    for g in family.generators[1:]:
+    for g in learned.all[1:]:
         elites = len({trial for anchor in g.elites for trial in anchor})
-        lines.append(f"generator {g.index}: learned from the first {g.finished} results, {elites} elites")
-    return lines
+        what = f"learned from the first {g.finished} results, {elites} elites" if elites else (
+            f"as before: none of the first {g.finished} results violates nothing"
+        )  # fmt: skip
+        lines.append(f"generator {g.index}: {what}")
+    sampler = run.settings.sampler
+    return lines if sampler == "synthesis" else [*lines, f"(worked out afterwards: {sampler} proposed without them)"]
 
 
-def _show(drawn: list[Architecture], family: GeneratorFamily, generator: int) -> None:
+def _show(drawn: list[Architecture], index: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from nas.units import format_count
 
-    index = family.generators[generator].index
     table = Table("architecture", "params", "MACs", "layers", title=f"drawn from generator {index}, not trained")
     for architecture in drawn:
         cost = architecture.cost()

@@ -19,7 +19,9 @@ def front(
     run: RunArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print front.json's contents.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a CSV table.")] = False,
-    rebuild: Annotated[bool, typer.Option(help="Restore all that is derived from the journal: front, plots.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option(help="Restore what is derived from the journal: front, plots, generators.")
+    ] = False,
 ) -> None:
     """Show the Pareto front of a run.
 
@@ -79,9 +81,9 @@ def explain(
 @guarded
 def plot(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="Folder [default: RUN/plots].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder \\[default: RUN/plots].")] = None,
 ) -> None:
-    """Draw accuracy over parameters and over latency, as PNG and SVG."""
+    """Draw accuracy over parameters and over latency, and what the generators learned, as PNG and SVG."""
     from nas.api import open_run
 
     for path in open_run(run).plot(out):
@@ -96,7 +98,7 @@ def export(
     formats: Annotated[
         str, typer.Option("--format", help="keras, tflite, tflite-int8; several separated by commas.")
     ] = "keras,tflite",
-    out: Annotated[Path | None, typer.Option(help="Folder [default: RUN/export].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder \\[default: RUN/export].")] = None,
     data: Annotated[str | None, typer.Option(help="Where the run's data is now, if it has moved (int8 only).")] = None,
 ) -> None:
     """Write networks as files that run elsewhere, each with its measured card.

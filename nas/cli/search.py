@@ -64,12 +64,13 @@ def search(
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
     flip: Annotated[bool, typer.Option(help="Mirror images in augmentation (not for digits or text).")] = True,
     candidate_time: Annotated[
-        str | None, typer.Option(help="What one candidate may take, such as 20m [default: 30 m without progress].")
+        str | None, typer.Option(help="What one candidate may take, such as 20m \\[default: 30 m without progress].")
     ] = None,
     candidate_memory: Annotated[
-        str | None, typer.Option(help="Memory that one candidate's process may hold, such as 4GB [default: no limit].")
+        str | None,
+        typer.Option(help="Memory that one candidate's process may hold, such as 4GB \\[default: any]."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory [default: results/<UTC time>-<space>].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory \\[default: results/<UTC time>-<space>].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON at the end.")] = False,
 ) -> None:
     """Starts a search; see SEARCH_HELP."""

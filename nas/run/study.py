@@ -34,7 +34,7 @@ from nas.run.journal import (
     read_journal,
     repair_tail,
 )
-from nas.rung import Rung
+from nas.rung import EFFORT, Rung
 from nas.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 STUDY_NAME: Final = "nas"
 START: Final = "candidate"
 OUTCOME: Final = "outcome"
-EFFORT: Final = "effort"  # a trial's user attribute for samplers: {"folds": 1, "epochs": 8, "inherited": 16}
 _CONSTRAINT: Final = "constraints"
 _log = logging.getLogger(__name__)
 
@@ -253,10 +252,7 @@ def _told(candidate: Candidate, objectives: Sequence[Objective]) -> tuple[TrialS
 def _notes(candidate: Candidate) -> dict[str, Any]:
     """What else a sampler learns of a finished candidate: its effort.  Weights are not inherited yet."""
     effort = None if candidate.outcome is None else candidate.outcome.effort
-    if effort is None:
-        return {}
-    rung = Rung.parse(effort)
-    return {EFFORT: {"folds": rung.folds, "epochs": rung.epochs, "inherited": 0}}
+    return {} if effort is None else {EFFORT: Rung.parse(effort).as_effort()}
 
 
 def _constraints(verdicts: Iterable[Verdict]) -> dict[str, float]:

@@ -19,7 +19,8 @@ _GROWTH: Final = 8  # later updates wait for one in so many more
 _ELITE: Final = 0.15
 _FEWEST, _MOST = 5, 40
 _FLOOR: Final = 0.1
-_TRIES: Final = 200  # draws, a wanted one, before the rest is given up
+_BLOCK: Final = 32  # draws at a time, so that the first of many are those that a few would be
+_PATIENCE: Final = 2_000  # draws in a row without a new one, before the rest is given up
 
 Measured = tuple[Rows, Rows, npt.NDArray[np.intp]]  # rows (n, d), losses (n, m), trial numbers (n,)
 Probabilities = npt.NDArray[np.float64]  # (a, b): one row an anchor, one column a bin
@@ -33,7 +34,7 @@ class Generator:
         index: 0 has learned nothing.
         theta: by parameter, (a, b) probabilities of its bins at every anchor.
         anchors: (a, m) preferences.
-        finished: how many results it rests on: the first so many by trial number, those that violate nothing.
+        finished: how many results there were, by trial number; it was learned from those that violate nothing.
         elites: by anchor, the numbers of the trials that it moved to.
     """
 
@@ -66,7 +67,7 @@ class Generator:
         feasible: Callable[[Mapping[str, Any]], bool] | None = None,
         canonical: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
     ) -> list[dict[str, Any]]:
-        """Up to ``count`` different feasible parameter sets; fewer where a few hundred tries each find no more.
+        """Up to ``count`` different feasible parameter sets; fewer where two thousand draws in a row find no more.
 
         Args:
             encoding: of the parameters.
@@ -76,9 +77,12 @@ class Generator:
             feasible: the free part of the indicator.
             canonical: brings parameters to the form in which equal architectures are equal.
         """
-        found: dict[bytes, dict[str, Any]] = {}
-        for _ in range(_TRIES):
-            for row in self.rows(encoding, preference, count, rng):
+        seen: set[bytes] = set()
+        kept: list[dict[str, Any]] = []
+        since = 0
+        while len(kept) < count and since < _PATIENCE:
+            for row in self.rows(encoding, preference, _BLOCK, rng):
+                since += 1
                 params = encoding.decode(row)
                 if canonical is not None:
                     try:
@@ -86,11 +90,13 @@ class Generator:
                     except InputError:  # some spaces forbid combinations that their parameters could express
                         continue
                 key = encoding.encode(params).tobytes()
-                if key not in found and (feasible is None or feasible(params)):
-                    found[key] = params
-                if len(found) == count:
-                    return list(found.values())
-        return list(found.values())
+                if key in seen:
+                    continue
+                seen.add(key)
+                if feasible is None or feasible(params):
+                    kept.append(params)
+                    since = 0
+        return kept[:count]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -181,7 +187,7 @@ def learn(last: Generator, first: Generator, encoding: Encoding, measured: Measu
             share = _shares(bins[elite, i], axis.bins, ordered=not axis.categorical)
             moved = (1 - step) * last.theta[name][a] + step * share
             tables[name][a] = (1 - _FLOOR) * moved + _FLOOR * first.theta[name][a]
-    return Generator(last.index + 1, tables, first.anchors, len(rows), tuple(elites))
+    return Generator(last.index + 1, tables, first.anchors, elites=tuple(elites))
 
 
 def _shares(bins: npt.NDArray[np.int64], count: int, *, ordered: bool) -> Vector:

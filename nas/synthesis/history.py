@@ -11,10 +11,9 @@ import numpy.typing as npt
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.run.study import EFFORT
+from nas.rung import EFFORT, EFFORT_PARTS
 from nas.synthesis.encoding import Encoding
 
-_EFFORT_PARTS: Final = ("folds", "epochs", "inherited")
 _ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -39,7 +38,7 @@ class History:
         self.rows = np.empty((0, len(encoding)))
         self.losses = np.empty((0, len(directions)))
         self.violation = np.empty(0)
-        self.effort = np.empty((0, len(_EFFORT_PARTS)))
+        self.effort = np.empty((0, len(EFFORT_PARTS)))
         self.measured = np.empty(0, dtype=bool)
         self.pending: list[int] = []
         self.seen: set[bytes] = set()
@@ -91,7 +90,7 @@ class History:
         self.rows = np.vstack([self.rows, np.zeros((more, self.rows.shape[1]))])
         self.losses = np.vstack([self.losses, np.full((more, self.losses.shape[1]), np.nan)])
         self.violation = np.append(self.violation, np.full(more, np.nan))
-        self.effort = np.vstack([self.effort, np.zeros((more, len(_EFFORT_PARTS)))])
+        self.effort = np.vstack([self.effort, np.zeros((more, len(EFFORT_PARTS)))])
         self.measured = np.append(self.measured, np.zeros(more, dtype=bool))
 
     def _place(self, trial: FrozenTrial) -> bool:
@@ -128,6 +127,6 @@ def effort_of(attributes: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     """The effort (3,) that a trial's user attributes tell of: log(1 + folds), log(1 + epochs), log(1 + inherited)."""
     effort = attributes.get(EFFORT)
     if not isinstance(effort, Mapping):
-        return np.zeros(len(_EFFORT_PARTS))
-    parts = (effort.get(part) for part in _EFFORT_PARTS)
+        return np.zeros(len(EFFORT_PARTS))
+    parts = (effort.get(part) for part in EFFORT_PARTS)
     return np.array([math.log1p(p) if isinstance(p, int | float) and p >= 0 else 0.0 for p in parts])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from nas.errors import InputError
 from nas.pareto import non_dominated
 from nas.space import SearchSpace
 from nas.synthesis.encoding import Encoding
@@ -165,13 +166,14 @@ class Mind:
     def propose(self, rng: np.random.Generator) -> Proposal:
         """The next point to evaluate."""
         measured = len(self._history.finished) >= self._effects.explore
-        refused = not len(self._front) and len(self._history.judged) >= self._effects.explore
-        if not measured and not refused:
-            return self._explore(rng)
+        explored = None if measured else self._explore(rng)
+        if explored is not None:
+            return explored
         preference = rng.dirichlet(np.ones(self._objectives)) if self._effects.focus else self._even()
-        pool, free = self._admitted(self._pool(preference, rng))
+        drawn = self._pool(preference, rng)
+        pool, free = self._admitted(drawn)
         if not pool:
-            return self._explore(rng)
+            return self._step(drawn, rng)
         if not self._effects.draws or not measured:
             return pool[0]
         return pool[self._best(pool, free, rng)]
@@ -179,16 +181,31 @@ class Mind:
     def _even(self) -> Vector:
         return np.full(self._objectives, 1 / self._objectives)
 
-    def _explore(self, rng: np.random.Generator) -> Proposal:
-        """Of some decodes of the generator that knows nothing, the one least like what was tried."""
-        first, even = self._family[0], self._even()
-        for count in (_SPARSE, 8 * _SPARSE):
-            drawn = self._proposals.fresh(first, even, count, rng)
-            pool, free = self._admitted(drawn)
-            if pool:
-                return pool[self._loneliest(pool, free)]
+    def _explore(self, rng: np.random.Generator) -> Proposal | None:
+        """Of some decodes of the generator that knows nothing, the one least like what was tried.
+
+        None where none of them is allowed, or as many results were refused as were to be explored: there, edits of
+        what violates least lead to what is allowed.
+        """
+        refused = self._history.judged
+        refused = refused[~self._history.allowed(refused)]
+        if not len(self._front) and len(refused) >= self._effects.explore:
+            return None
+        pool, free = self._admitted(self._proposals.fresh(self._family[0], self._even(), _SPARSE, rng))
+        return pool[self._loneliest(pool, free)] if pool else None
+
+    def _step(self, drawn: Sequence[Proposal], rng: np.random.Generator) -> Proposal:
+        """Where nothing that was drawn is new and allowed: a child that nobody tried, to be refused at no cost.
+
+        Its violation, once told, makes it a parent if it is smaller than its own parent's.
+        """
         unseen = [p for p in drawn if p.row.tobytes() not in self._history.seen]
-        return (unseen or drawn)[0]  # everything that is allowed was tried, or nothing that was drawn is allowed
+        if unseen:
+            judged = self._least_violated()
+            best = self._history.rows[judged[0]].tobytes() if len(judged) else b""
+            return max(unseen, key=lambda p: (_comes_from(p, best), p.parent is not None, len(p.edits)))
+        fresh = self._proposals.fresh(self._family[0], self._even(), _SPARSE, rng)
+        return next((p for p in fresh if p.row.tobytes() not in self._history.seen), fresh[0])
 
     def _loneliest(self, pool: Sequence[Proposal], free: Sequence[_Free]) -> int:
         """Largest least distance to earlier trials: parameters that differ, and ranks of free values."""
@@ -258,13 +275,28 @@ class Mind:
         key = row.tobytes()
         found = self._free.get(key)
         if found is None:
-            known, params = self._knowledge.known_objectives, self.encoding.decode(row)
-            values = [None] * self._objectives if known is None else list(known(params))
-            losses = np.array([np.nan if v is None else float(v) for v in values]) * self._history.signs
+            params = self.encoding.decode(row)
+            losses = self._known(params) * self._history.signs
             if len(self._free) >= _REMEMBERED:
                 self._free.clear()
             found = self._free[key] = _Free(self.allows(params), losses)
         return found
+
+    def _known(self, params: dict[str, Any]) -> Matrix:
+        """Values (m,) that are known without evaluation, NaN for the others."""
+        if self._knowledge.known_objectives is None:
+            return np.full(self._objectives, np.nan)
+        told = self._knowledge.known_objectives(params)
+        try:
+            values = [np.nan if value is None else float(value) for value in told]
+        except (TypeError, ValueError):
+            values = []
+        if len(values) != self._objectives or np.isinf(values).any():
+            raise InputError(
+                f"known_objectives({params!r:.200}) is {told!r:.80}: return one finite number or None for each of the "
+                f"{self._objectives} objectives"
+            )
+        return np.array(values)
 
     def _best(self, pool: Sequence[Proposal], free: Sequence[_Free], rng: np.random.Generator) -> int:
         """The proposal with the largest mean gain over joint draws of the inquisitor."""
@@ -334,6 +366,10 @@ class Mind:
                 )
             self._family.append(replace(last, finished=stones[k - 1]))
             self._lasts.append(lasts[k])
+
+
+def _comes_from(proposal: Proposal, row: bytes) -> bool:
+    return proposal.parent is not None and proposal.parent.tobytes() == row
 
 
 def _undominated(losses: Matrix) -> npt.NDArray[np.bool_]:

@@ -47,7 +47,19 @@ def as_preference(shares: Mapping[str, float], objectives: Sequence[str]) -> Vec
     for name in shares:
         if name not in objectives:
             raise InputError(f"preference {name!r} is no objective; use some of {', '.join(objectives)}")
-    weights = np.array([float(shares.get(name, 0.0)) for name in objectives])
-    if not np.all(np.isfinite(weights)) or weights.min() < 0 or weights.sum() <= 0:
-        raise InputError(f"preference {dict(shares)}: shares must be at least 0, and one of them above")
+    return checked_preference([float(shares.get(name, 0.0)) for name in objectives], len(objectives))
+
+
+def checked_preference(shares: Sequence[float], objectives: int) -> Vector:
+    """Shares as a preference (m,) that sums to 1.
+
+    Raises:
+        InputError: not one share an objective, a negative or infinite one, or nothing above 0.
+    """
+    weights = np.asarray(shares, np.float64)
+    if weights.shape != (objectives,):
+        raise InputError(f"preference {list(shares)}: give one share for each of the {objectives} objectives")
+    if not np.all(np.isfinite(weights)) or weights.min() < 0 or weights.max() <= 0:
+        raise InputError(f"preference {list(shares)}: shares must be at least 0, and one of them above")
+    weights = weights / weights.max()  # so that the sum of large ones is finite
     return np.asarray(weights / weights.sum(), np.float64)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 
+from nas.errors import InputError
 from nas.space import SearchSpace
 from nas.synthesis.encoding import Encoding
 from nas.synthesis.generator import Generator
 from nas.synthesis.inquisitor import Belief
 from nas.synthesis.mind import IN_A_SPACE, Effects, Feasible, Knowledge, KnownObjectives, Mind
+from nas.synthesis.preference import checked_preference
 from nas.synthesis.proposals import EditPrior, PlainProposals
 
 if TYPE_CHECKING:
@@ -24,22 +26,29 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 
+MOST_DRAWN: Final = 10_000
+
+
 class SynthesisSampler(BaseSampler):
     """Proposes what a Bayesian surrogate expects to add most hypervolume, of edits of the front and of fresh decodes.
 
-    Works in any Optuna study of one to four objectives; parameters outside the intersection of all trials' spaces are
-    drawn uniformly.  A proposal depends on the seed, the trial's number and the results of the study's trials alone, so
-    that it is the same in another process and after a resume.
+    Made for one to four objectives (it works with more, coarsely), in any Optuna study; parameters outside the
+    intersection of all trials' spaces are drawn uniformly.  A proposal depends on the seed, the trial's number and the
+    results of the study's trials alone, so that it is the same in another process and after a resume.
 
     Args:
-        seed: of all proposals; None for a random one.
+        seed: of all proposals, at least 0; None for a random one.
         known_objectives: values that are known without evaluation, in the order of ``study.directions``; None for the
-            others, and the same ones for every point.
-        feasible: whether the free part of the indicator allows a point.
+            others, and the same ones for every point.  It is given the parameters that all trials have in common.
+        feasible: whether the free part of the indicator allows a point; given the same.  A forbidden point is proposed
+            only where nothing else was found.
         space: makes edits the space's legal edits, and notes each trial's parent and edits as ``lineage``.
         distributions: the search space of a plain study, where it is known; else it is inferred from the first results.
         edit_prior: factors of the probability that an edit is tried.
         effects: sizes of the parts.
+
+    Raises:
+        ValueError: a seed that is no whole number from 0 on.
     """
 
     def __init__(
@@ -53,7 +62,9 @@ class SynthesisSampler(BaseSampler):
         edit_prior: EditPrior | None = None,
         effects: Effects | None = None,
     ) -> None:
-        self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        if seed is not None and (seed != int(seed) or seed < 0):
+            raise ValueError(f"seed {seed!r}: a whole number from 0 on")
+        self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
         self._distributions = space.distributions() if space is not None else distributions
         self._knowledge = Knowledge(known_objectives, feasible, space, edit_prior)
         self._effects = effects or (Effects() if space is None else IN_A_SPACE)
@@ -132,7 +143,7 @@ class SynthesisSampler(BaseSampler):
         count: int,
         seed: int = 0,
         *,
-        new: bool = False,
+        new: bool = True,
     ) -> list[dict[str, Any]]:
         """Different feasible parameter sets from one generator of the family, without asking the inquisitor.
 
@@ -140,17 +151,29 @@ class SynthesisSampler(BaseSampler):
             study: whose results the family learned from.
             generator: index in :meth:`generators`; negative ones count from the last.
             preference: shares of the objectives, in the order of ``study.directions``.
-            count: how many; fewer come where hundreds of tries find no more.
-            seed: of the draws.
+            count: how many; fewer come where two thousand draws in a row find no more.  The first of many are those
+                that a few would be.
+            seed: of the draws, at least 0.
             new: without those that the study has tried.
+
+        Raises:
+            InputError: no such generator, or an argument out of its range.
+            ValueError: the study's space is not known yet.
         """
+        shares = checked_preference(preference, len(study.directions))
+        if not 1 <= count <= MOST_DRAWN:
+            raise InputError(f"{count} at once: from 1 to {MOST_DRAWN:,} can be drawn")
+        if seed < 0:
+            raise InputError(f"seed {seed}: give a whole number from 0 on")
         with self._lock:
             mind = self._informed(study)
-        chosen = mind.family[generator]
-        shares = np.asarray(preference, np.float64)
-        rng = np.random.default_rng([self._seed, seed, chosen.index])
-        admits = mind.allows_new if new else mind.allows
-        return chosen.draw(mind.encoding, shares / shares.sum(), count, rng, admits, mind.canonical)
+            last = len(mind.family) - 1
+            if not -last - 1 <= generator <= last:
+                raise InputError(f"generator {generator}: there are 0 to {last}; more results make more of them")
+            chosen = mind.family[generator]
+            rng = np.random.default_rng([self._seed, seed, chosen.index])
+            admits = mind.allows_new if new else mind.allows
+            return chosen.draw(mind.encoding, shares, count, rng, admits, mind.canonical)
 
     def _informed(self, study: Study) -> Mind:
         space = self._distributions or self._common(study)
