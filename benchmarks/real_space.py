@@ -32,13 +32,15 @@ def play(path: Path, sampler: str, seed: int, budget: int, *scale: str) -> Run:
         what += ["--sampler", sampler, "--seed", seed, "--budget", budget, "--executor", "local", "--workers", 1]
         subprocess.run([*program, *map(str, what)], check=True)
     elif charged(open_run(path).candidates) < budget:
-        subprocess.run([*program, "resume", str(path)], check=True)
+        more = budget - (open_run(path).settings.budget or 0)
+        subprocess.run([*program, "resume", str(path), *(["--budget", f"+{more}"] if more > 0 else [])], check=True)
     return open_run(path)
 
 
 def volume(candidates: list[Candidate], prototype: int, floor: float) -> float:
     """Points of accuracy above ``floor`` times decades of parameters below the prototype's."""
-    losses = np.array([[-100 * (c.value("accuracy") or 0.0), np.log10(c.cost.params)] for c in candidates])
+    known = [(c.value("accuracy"), c.cost.params) for c in candidates]
+    losses = np.array([[-100 * accuracy, np.log10(params)] for accuracy, params in known if accuracy is not None])
     return hypervolume(losses[non_dominated(losses)], np.array([-100 * floor, np.log10(prototype)]))
 
 
@@ -68,8 +70,9 @@ def main() -> None:
     for seed in range(a.seeds):
         for sampler in a.samplers.split(","):
             run = play(a.out / f"{sampler}-{seed}", sampler, seed, a.budget, "--effort", a.effort, *size)
-            trained = [c for c in run.candidates if c.state is State.TRAINED]
-            volumes = [volume(trained[:s], trained[0].cost.params, a.floor) for s in stages]
+            seen = [c for c in run.candidates if c.charged][: a.budget]
+            trained = [c for c in seen if c.state is State.TRAINED]
+            volumes = [volume(seen[:s], seen[0].cost.params, a.floor) for s in stages]
             found.setdefault(sampler, []).append(volumes)
             members = {m.id for m in run.front.members}
             shares = [

@@ -20,8 +20,8 @@ from nas.synthesis.preference import Vector
 
 _PARENTS_KEPT: Final = 128
 _SECONDS: Final = 4  # second edits tried after each first one that is followed up
-_FIRSTS: Final = 10  # first edits that are followed up, in a space whose edits must be listed anew each time
-_TWO: Final = 0.5
+_FOLLOWED: Final = 16  # single children for one first edit that is followed up: its child's edits must be listed anew
+_TWO: Final = 0.5  # share of children by two edits, in a plain study
 _SAMPLES: Final = 256  # of a space's own sampling, for the generator that has learned nothing
 
 
@@ -63,7 +63,7 @@ class Proposals(Protocol):
     def children(
         self, parent: npt.NDArray[np.float64], odds: Mapping[str, Vector], count: int, rng: np.random.Generator
     ) -> list[Proposal]:
-        """``count`` children of ``parent`` by one or two edits, the likelier the more ``odds`` speak for them."""
+        """Some ``count`` children of ``parent`` by one or two edits, the likelier the more ``odds`` speak for them."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class SpaceProposals:
     def children(
         self, parent: npt.NDArray[np.float64], odds: Mapping[str, Vector], count: int, rng: np.random.Generator
     ) -> list[Proposal]:
-        """Children by one legal edit, and by two for a few of those."""
+        """``count`` children by one legal edit, and a few by two."""
         family = self._family(parent)
         if not family.edits:
             return []
@@ -228,7 +228,7 @@ class SpaceProposals:
         weight = weight / weight.sum()
         singles = rng.choice(len(weight), size=min(count, int(np.count_nonzero(weight))), replace=False, p=weight)
         out = [Proposal(family.rows[e], parent, (family.texts[e],)) for e in singles]
-        twice = min(_FIRSTS, max(1, round(_TWO * count / _SECONDS / 4)))
+        twice = -(-count // _FOLLOWED)
         for e in rng.choice(len(weight), size=twice, p=weight):
             out += self._second(family, int(e), parent, rng)
         return out
