@@ -225,9 +225,10 @@ class Run:
     @property
     def front(self) -> Front:
         """The Pareto front, from the journal."""
-        return self._front_of(self.candidates)
+        return self.front_of(self.candidates)
 
-    def _front_of(self, candidates: Sequence[Candidate]) -> Front:
+    def front_of(self, candidates: Sequence[Candidate]) -> Front:
+        """The front of ``candidates``, which are all or some of this run's."""
         objectives = objectives_of(self.settings.objectives)
         return front_of(candidates, objectives, self._reference_point(len(objectives)))
 
@@ -376,32 +377,41 @@ class Run:
         candidate, settings = self.find(candidate_id), self.settings
         classes = tuple(self.directory.settings()["data"]["classes"])
         told = explain_candidate(candidate, candidates[0], settings.indicator)
-        told |= explain_predictions(candidate, self._front_of(candidates).members, self.directory, classes)
+        told |= explain_predictions(candidate, self.front_of(candidates).members, self.directory, classes)
         tested = put_to_the_test(candidates)
         return told | {"claims": claims(candidate, settings.indicator, self.directory, tested, settings.budget)}
 
-    def holding(self) -> list[str] | None:
+    def holding(self, candidates: Sequence[Candidate] | None = None) -> list[str] | None:
         """Members of the front that are ``met`` though it counts how many candidates were put to the test.
 
-        None where no member is met, or none rests on an accuracy.
+        None where no member is met, or none rests on an accuracy.  The luck of one training is not counted.
+
+        Args:
+            candidates: all of this run, where they are at hand.
         """
         from nas.report.claims import holding, put_to_the_test
 
-        candidates, settings = self.candidates, self.settings
-        members = self._front_of(candidates).members
+        candidates = self.candidates if candidates is None else candidates
+        members, settings = self.front_of(candidates).members, self.settings
         return holding(members, settings.indicator, self.directory, put_to_the_test(candidates), settings.budget)
 
-    def alike(self) -> list[str]:
-        """Members of the front that the data cannot tell from the most accurate one, on the same images, by subject.
+    def alike(self, candidates: Sequence[Candidate] | None = None) -> tuple[list[str], list[str]] | None:
+        """Which members of the front the data cannot tell from the most accurate one, and which cannot be compared.
 
-        Empty also where no predictions were kept that could be compared.
+        On the same images, paired by subject where subjects are known; each difference at 95 %, corrected for how many
+        members are compared (Bonferroni).  It is about these trainings: the luck of each is not in it.
+
+        Args:
+            candidates: all of this run, where they are at hand.
+
+        Returns:
+            Ids of those that cannot be told apart, and of those whose predictions cannot be compared; None where the
+            most accurate one's cannot.
         """
-        from nas.report.compared import compare
+        from nas.report.compared import alike
 
-        members = self.front.members
-        best = max(members, key=lambda m: m.value("accuracy") or 0.0, default=None)
-        compared = [] if best is None else compare(best, members, self.directory)
-        return [c["id"] for c in compared if c["indistinguishable"]]
+        candidates = self.candidates if candidates is None else candidates
+        return alike(self.front_of(candidates).members, self.directory)
 
     def export(
         self,

@@ -219,7 +219,7 @@ def test_claims_count_how_many_were_tested(tmp_path: Path) -> None:
     (grown,) = claims(sure, BOUNDS, directory, 60, 50)
     assert grown["tests"] == 60
     lines = candidate_lines(explain_candidate(sure, sure) | {"claims": [many]})
-    start = lines.index("with all candidates put to the test counted (50, Bonferroni)")
+    start = lines.index("corrected for 50 tests (Bonferroni; one training each, its luck is not counted)")
     assert lines[start + 1] == f"  accuracy >= 0.8: is not shown (p {1 - many['reached']:.2g}, at most 0.001 allowed)"
 
 
@@ -258,7 +258,7 @@ def _with_predictions(run: Run) -> list[Candidate]:
 
 def test_explain_and_front_of_a_run_use_them(tmp_path: Path, npz: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path / "run", npz)
-    assert run.alike() == []  # no predictions were kept
+    assert run.alike() is None  # no predictions were kept
     found = _with_predictions(run)
     told = run.explain(found[0].id)
     (claim,) = told["claims"]
@@ -271,6 +271,21 @@ def test_explain_and_front_of_a_run_use_them(tmp_path: Path, npz: Path, capsys: 
     assert same is not None, "the run's front has one member: change make_run"
     kept_bytes = run.directory.model_file(best.id, PREDICTIONS).read_bytes()
     run.directory.store(same.id, {PREDICTIONS: kept_bytes})
-    assert same.id in run.alike()
+    assert run.alike() == ([same.id], [])
     front_command(str(run.path))
-    assert "the data cannot tell from the most accurate (same images" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"corrected for all pairs; not the luck of one training): {same.id}\n" in shown
+    _corrected_and_told_apart(run, best, same, capsys)
+
+
+def _corrected_and_told_apart(run: Run, best: Candidate, other: Candidate, capsys: pytest.CaptureFixture[str]) -> None:
+    """A member that is met for itself alone does not hold among nine; one that is far worse can be told apart."""
+    for member, wrong in ((best, np.arange(4)), (other, np.arange(90))):
+        run.directory.store(member.id, {PREDICTIONS: predictions(wrong).to_bytes()})
+    assert run.alike() == ([], [])
+    met = [m.id for m in run.front.members if m.status is Status.MET]
+    assert run.holding() == [name for name in met if name == best.id]
+    run.directory.model_file(other.id, PREDICTIONS).unlink()
+    capsys.readouterr()
+    front_command(str(run.path))
+    assert "the data cannot tell" not in capsys.readouterr().out  # nothing left to compare with

@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nas.evaluation.metrics import measure_predictions
-from nas.statistics.accuracy import SeedNoise, accuracy_estimate, pooled_noise, seed_noise
+from nas.statistics.accuracy import (
+    SeedNoise,
+    accuracy_estimate,
+    cluster_df,
+    effective_groups,
+    pooled_noise,
+    seed_noise,
+)
 from nas.statistics.confusion import class_report, confusion_by_group, jackknife_estimates, scores
 from nas.statistics.correction import corrected_confidence
 from nas.statistics.estimate import Estimate
-from nas.statistics.paired import indistinguishable, paired_difference
+from nas.statistics.paired import paired_difference
 
 Hits = np.ndarray
 
@@ -345,19 +352,19 @@ def test_of_networks_called_met_few_searches_have_a_false_one() -> None:
 def test_a_planted_difference_is_told_and_a_copy_is_not() -> None:
     rng = np.random.default_rng(7)
     first, groups = people(rng, 100, 0.9)
-    assert indistinguishable(first, first.copy(), groups)
+    assert paired_difference(first, first.copy(), groups).indistinguishable
     assert paired_difference(first, first, groups).high == 0
     worse = first.copy()
     worse[np.flatnonzero(first)[rng.permutation(int(first.sum()))[:45]]] = False
     found = paired_difference(first, worse, groups)
     assert found.value == pytest.approx(45 / len(first))
     assert found.low > 0
-    assert not indistinguishable(first, worse, groups)
+    assert not paired_difference(first, worse, groups).indistinguishable
     back = paired_difference(worse, first, groups)
     assert (back.value, back.low, back.high) == pytest.approx((-found.value, -found.high, -found.low))
     # Unpaired, the same two intervals overlap widely.
     assert accuracy_estimate(worse, groups).high(0.975) > accuracy_estimate(first, groups).low(0.975)
-    assert indistinguishable(first, worse, groups, noise=SeedNoise(4e-4, 6))
+    assert paired_difference(first, worse, groups, noise=SeedNoise(4e-4, 6)).indistinguishable
 
 
 def test_equal_networks_with_own_luck_are_told_apart_in_one_of_twenty() -> None:
@@ -367,7 +374,7 @@ def test_equal_networks_with_own_luck_are_told_apart_in_one_of_twenty() -> None:
         of = np.repeat(np.arange(80), 3)
         shared = 1.3 + 0.5 * rng.standard_normal(80)[of]
         first, second = (shared + math.sqrt(0.75) * rng.standard_normal(len(of)) > 0 for _ in range(2))
-        apart += not indistinguishable(first, second, of)
+        apart += not paired_difference(first, second, of).indistinguishable
     assert 0.03 <= apart / 1000 <= 0.07
 
 
@@ -398,3 +405,25 @@ def test_class_report() -> None:
         "images": [4, 0, 4],
         "recall": [0.75, None, 0.5],
     }
+
+
+@pytest.mark.parametrize(
+    "sizes", [[200] + [3] * 23, [150, 150] + [3] * 30, [round(3 * 40 / (k + 1)) for k in range(40)]]
+)
+def test_one_large_subject_does_not_make_it_certain(sizes: list[int]) -> None:
+    """Subjects of very unequal size: at 95 % the lower bound was above the truth in up to a third of the samples."""
+    rng = np.random.default_rng(0)
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    threshold = 1.405  # of a standard normal variable, for a share of .92
+    held = 0
+    for _ in range(400):
+        subject, image = rng.standard_normal(len(sizes))[of], rng.standard_normal(len(of))
+        held += accuracy_estimate(threshold + 0.5 * subject + math.sqrt(0.75) * image > 0, of).low(0.95) <= 0.92
+    assert held / 400 > 0.90
+
+
+def test_equal_subjects_count_each_and_an_endless_one_counts_alone() -> None:
+    assert effective_groups(np.full(24, 9.0)) == pytest.approx(24)
+    assert effective_groups(np.array([1e9, 1.0, 1.0])) == pytest.approx(1)
+    assert cluster_df(np.full(24, 9.0)) == pytest.approx(23)
+    assert cluster_df(np.array([4.0])) == 0

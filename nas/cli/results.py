@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.cli.app import app, guarded
+
+if TYPE_CHECKING:
+    from nas.api import Run
+    from nas.run.candidate import Candidate
 
 RunArgument = Annotated[str, typer.Argument(help="Run directory, or its name under results/.")]
 
@@ -35,7 +40,10 @@ def front(
     from nas.cli.view import front_table
 
     opened = open_run(run)
-    found = opened.rebuild() if rebuild else opened.front
+    if rebuild:
+        opened.rebuild()
+    candidates = opened.candidates
+    found = opened.front_of(candidates)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
     elif as_csv:
@@ -45,18 +53,27 @@ def front(
         console.print(found.headline(), style="bold red" if found.status == "nearest" else "bold")
         if found.members:
             console.print(front_table(found))
-        holding = opened.holding()
-        if holding is not None:
-            told = ", ".join(holding) or "none"
-            console.print(f"met with all candidates put to the test counted (Bonferroni): {told}", soft_wrap=True)
-        alike = opened.alike()
-        if alike:
-            how = "same images, paired by subject, 95 %"
-            console.print(f"the data cannot tell from the most accurate ({how}): {', '.join(alike)}", soft_wrap=True)
+        for line in _beyond_chance(opened, candidates):
+            console.print(line, soft_wrap=True)
         baseline = opened.baseline
         if baseline is not None:
             console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)
         console.print(f"hypervolume {found.hypervolume:.6g}; measured on {opened.caption}", soft_wrap=True)
+
+
+def _beyond_chance(run: Run, candidates: Sequence[Candidate]) -> Iterator[str]:
+    """What of the front is more than luck, as far as one training each can show."""
+    holding = run.holding(candidates)
+    if holding is not None:
+        counted = "met with all candidates put to the test counted (Bonferroni; not the luck of one training)"
+        yield f"{counted}: {', '.join(holding) or 'none'}"
+    alike = run.alike(candidates)
+    if alike is not None:
+        same, unknown = alike
+        how = "same images, 95 %, corrected for all pairs; not the luck of one training"
+        yield f"the data cannot tell from the most accurate ({how}): {', '.join(same) or 'none'}"
+        if unknown:
+            yield f"not compared, for want of kept predictions: {', '.join(unknown)}"
 
 
 @app.command()

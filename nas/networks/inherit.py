@@ -74,7 +74,7 @@ def inherit(
     result = transfer(relatives, np.random.default_rng(seed))
     proven = not result.assumed and np.array_equal(result.numbers[-1], relatives.values.of[-1])
     return Inherited(
-        weights={name: result.arrays[name] for name in fresh},
+        weights={name: result.arrays[name].astype(np.float32, copy=False) for name in fresh},
         preserving=proven,
         changes=changes_of(relatives, result),
         inherited_share=result.inherited / sum(a.size for a in fresh.values()),
@@ -84,7 +84,7 @@ def inherit(
 
 
 def _check(graph: Graph, weights: Weights, what: str) -> None:
-    """Raises InputError unless ``weights`` are those of ``graph``, by names and shapes."""
+    """Raises InputError unless ``weights`` are those of ``graph``, by names and shapes, and finite."""
     expected = shapes_of(graph)
     if expected.keys() != weights.keys():
         wrong = ", ".join(sorted(expected.keys() ^ weights.keys())[:4])
@@ -92,6 +92,8 @@ def _check(graph: Graph, weights: Weights, what: str) -> None:
     for name, shape in expected.items():
         if weights[name].shape != shape:
             raise InputError(f"{what} are of another network: {name} is {weights[name].shape}, not {shape}")
+        if not np.isfinite(weights[name]).all():
+            raise InputError(f"{what}: {name} has values that are no numbers; take a relative that did not diverge")
 
 
 def shapes_of(graph: Graph) -> dict[str, tuple[int, ...]]:

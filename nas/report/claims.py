@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from nas.errors import DecodeError
 from nas.indicator import Constraint, Indicator, Status, Step
@@ -14,6 +16,8 @@ from nas.statistics.accuracy import accuracy_estimate
 from nas.statistics.confusion import confusion_by_group, jackknife_estimates
 from nas.statistics.correction import corrected_confidence
 from nas.statistics.estimate import Estimate
+
+_MOST_CELLS: Final = 50_000_000  # of the confusion matrices of all groups
 
 
 def put_to_the_test(candidates: Iterable[Candidate]) -> int:
@@ -38,7 +42,8 @@ def claims(
     if not bounds or candidate.outcome is None or candidate.outcome.state is not State.TRAINED:
         return []
     try:
-        estimates = _estimates(Predictions.read(directory.model_file(candidate.id, PREDICTIONS)))
+        kept = Predictions.read(directory.model_file(candidate.id, PREDICTIONS))
+        estimates = _estimates(kept, {c.metric for c in bounds})
     except DecodeError:
         return []
     tests = max(tested, planned or 1)
@@ -56,9 +61,13 @@ def _claim(constraint: Constraint, estimate: Estimate, needed: float, tests: int
     }
 
 
-def _estimates(kept: Predictions) -> dict[str, Estimate]:
+def _estimates(kept: Predictions, metrics: set[str]) -> dict[str, Estimate]:
     if kept.labels is None or kept.hits is None or kept.groups is None:
         raise DecodeError("predictions without labels or groups")
+    if metrics <= {"accuracy"}:
+        return {"accuracy": accuracy_estimate(kept.hits, kept.groups)}
+    if len(np.unique(kept.groups)) * kept.probabilities.shape[1] ** 2 > _MOST_CELLS:
+        raise DecodeError("too many groups and classes for intervals of balanced accuracy and macro-F1")
     tables = confusion_by_group(kept.labels, kept.predicted, kept.groups, kept.probabilities.shape[1]).astype(float)
     return {"accuracy": accuracy_estimate(kept.hits, kept.groups), **jackknife_estimates(tables)}
 

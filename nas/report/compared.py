@@ -61,13 +61,16 @@ def by_class(predictions: Predictions, class_names: Sequence[str]) -> dict[str, 
     return report | {"recall_low": list(low), "recall_high": list(high), "confidence": CONFIDENCE}
 
 
-def compare(candidate: Candidate, others: Iterable[Candidate], directory: RunDirectory) -> list[dict[str, Any]]:
+def compare(
+    candidate: Candidate, others: Iterable[Candidate], directory: RunDirectory, confidence: float = CONFIDENCE
+) -> list[dict[str, Any]]:
     """The accuracy of a candidate less that of each other one, on the images that both were tested on.
 
     Returns:
         For each other candidate whose predictions were kept and share images: ``id``, ``difference``, ``low``, ``high``
-        (two-sided 95 %, paired by subject, each pair for itself), ``images``, ``groups``, and ``indistinguishable``:
-        whether the interval contains 0.  It is about these trainings: the luck of each is not in it.
+        (two-sided ``confidence``, paired by subject, each pair for itself), ``images``, ``groups``, and
+        ``indistinguishable``: whether the interval contains 0.  It is about these trainings: the luck of each is not in
+        it.
     """
     try:
         first = _predictions(candidate, directory)
@@ -78,7 +81,7 @@ def compare(candidate: Candidate, others: Iterable[Candidate], directory: RunDir
         if other.id == candidate.id:
             continue
         try:
-            row = _pair(first, _predictions(other, directory))
+            row = _pair(first, _predictions(other, directory), confidence)
         except DecodeError:  # it says so in its own explanation
             continue
         if row is not None:
@@ -86,11 +89,31 @@ def compare(candidate: Candidate, others: Iterable[Candidate], directory: RunDir
     return rows
 
 
-def _pair(first: Predictions, second: Predictions) -> dict[str, Any] | None:
+def alike(members: Sequence[Candidate], directory: RunDirectory) -> tuple[list[str], list[str]] | None:
+    """Which members the data cannot tell from the most accurate one, and which cannot be compared with it.
+
+    Each difference at :data:`CONFIDENCE`, corrected for the number of pairs of members (Bonferroni), because the most
+    accurate one was picked among them.  It is about these trainings.
+
+    Returns:
+        Ids of both; None where there is one member, or the most accurate one's predictions cannot be compared.
+    """
+    best = max(members, key=lambda m: m.value("accuracy") or 0.0, default=None)
+    if best is None or len(members) < 2:
+        return None
+    pairs = len(members) * (len(members) - 1) / 2
+    rows = {row["id"]: row for row in compare(best, members, directory, 1 - (1 - CONFIDENCE) / pairs)}
+    if not rows:
+        return None
+    same = [m.id for m in members if m.id in rows and rows[m.id]["indistinguishable"]]
+    return same, [m.id for m in members if m.id not in rows and m.id != best.id]
+
+
+def _pair(first: Predictions, second: Predictions, confidence: float) -> dict[str, Any] | None:
     _, here, there = np.intersect1d(first.index, second.index, return_indices=True)
     if first.hits is None or second.hits is None or first.groups is None or not len(here):
         return None
-    found = paired_difference(first.hits[here], second.hits[there], first.groups[here], confidence=CONFIDENCE)
+    found = paired_difference(first.hits[here], second.hits[there], first.groups[here], confidence=confidence)
     return {
         "difference": found.value,
         "low": found.low,

@@ -88,7 +88,8 @@ def _claims(e: Mapping[str, Any]) -> Iterator[str]:
     """Bounds on accuracy, corrected for how many candidates were put to the test."""
     for number, c in enumerate(e.get("claims") or ()):
         if number == 0:
-            yield from ("", f"with all candidates put to the test counted ({c['tests']}, Bonferroni)")
+            yield ""
+            yield f"corrected for {c['tests']} tests (Bonferroni; one training each, its luck is not counted)"
         word = "holds" if c["holds"] else "is not shown"
         yield f"  {c['constraint']}: {word} (p {1 - c['reached']:.2g}, at most {1 - c['needed']:.2g} allowed)"
 
@@ -124,7 +125,8 @@ def _compared(e: Mapping[str, Any]) -> Iterator[str]:
     """The accuracy beside that of the front's members."""
     if not e.get("compared"):
         return
-    yield from ("", "accuracy less that of the front's members, on the same images, paired by subject [95 %]")
+    yield ""
+    yield "accuracy less that of the front's members, on the same images [95 %, paired by subject where known]"
     for c in e["compared"]:
         word = "cannot be told apart" if c["indistinguishable"] else ("better" if c["difference"] > 0 else "worse")
         ends = f"[{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]"

@@ -52,10 +52,10 @@ def _figure(drawn: Sequence[Drawn], title: str, caption: str) -> Figure:
     upper.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     upper.set_title("convolutions: median and quartiles, paler where fewer networks have the layer", size=7, loc="left")
     lower.set_title("1x1 convolutions", size=7, loc="left")
-    lower.set_ylim(-0.03, 1.03)
+    lower.set_ylim(-0.06, 1.06)
     figure.suptitle(title, size=8, weight="bold", ha="left", x=0.01)
     handles, labels = lower.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=4, frameon=False, fontsize=6)
+    figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False, fontsize=6)
     lower.set_xlabel(caption, size=6, color="#444444", loc="left")
     return figure
 

@@ -49,6 +49,10 @@ class Predictions:
                 raise DecodeError(f"{name} {found.dtype} {found.shape}: expected {n} whole numbers")
         if len(shares) != n:
             raise DecodeError(f"{len(shares)} predictions for {n} images")
+        if not np.isfinite(shares).all():
+            raise DecodeError("probabilities that are no numbers")
+        if len(np.unique(self.index)) != n:
+            raise DecodeError("index: an image occurs twice")
         if labels is not None and (labels.min() < 0 or labels.max() >= shares.shape[1]):
             raise DecodeError(f"labels outside 0..{shares.shape[1] - 1}")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from nas.statistics.estimate import Estimate
 
 Whole = npt.NDArray[np.int64]
+_LEAST_DF: Final = 0.3
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,26 @@ def pooled_noise(noises: Iterable[SeedNoise]) -> SeedNoise | None:
 def cluster_variance(totals: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> float:
     """Variance of sum(totals) / sum(sizes), a ratio of sums over independent groups, linearised.
 
-    V = G / (G - 1) sum_g (t_g - p n_g)^2 / N^2 (Cochran 1977, section 9A; Cameron & Miller 2015), G groups.
+    V = (G - 1) / G sum_g ((t_g - p n_g) / (1 - n_g / N))^2 / N^2, G groups: the CR3 form (Cameron & Miller 2015), in
+    which a group that is most of the data does not hide its own error; with equal groups Cochran's (1977, section 9A).
 
     Args:
         totals, sizes: of each group, shape (G,); G at least 2, sizes positive.
     """
     size = sizes.sum()
-    residuals = totals - totals.sum() / size * sizes
+    residuals = (totals - totals.sum() / size * sizes) / (1 - sizes / size)
     count = len(sizes)
-    return float(count / (count - 1) * (residuals**2).sum() / size**2)
+    return float((count - 1) / count * (residuals**2).sum() / size**2)
+
+
+def effective_groups(sizes: npt.NDArray[np.float64]) -> float:
+    """As how many equal groups these count: (sum n)^2 / sum n^2 (Kish 1965), in 1..G."""
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def cluster_df(sizes: npt.NDArray[np.float64]) -> float:
+    """Degrees of freedom of :func:`cluster_variance`: effective groups less one; above 0 where there are two groups."""
+    return 0.0 if len(sizes) < 2 else max(effective_groups(sizes) - 1, _LEAST_DF)
 
 
 def accuracy_estimate(
@@ -78,8 +92,9 @@ def accuracy_estimate(
 ) -> Estimate:
     """Accuracy with its error over subjects and, where it is known, over training seeds.
 
-    The subjects' part is the linearised cluster variance, with G - 1 degrees of freedom and at least the binomial one
-    of the images (subjects whose shares happen to agree do not make it certain).  The trainings' part is that of
+    The subjects' part is the linearised cluster variance, with one degree of freedom less than there are effective
+    groups (:func:`effective_groups`: a subject with most of the images counts for little), and at least the binomial
+    one of the images (subjects whose shares happen to agree do not make it certain).  The trainings' part is that of
     :func:`seed_noise`, of the repeats at hand and of ``elsewhere``, divided by how many trainings are averaged.  Their
     sum has Satterthwaite's (1946) degrees of freedom.  Without repeats, and with nothing from elsewhere, a share of
     luck that one training had with all subjects at once is not in it: no data here can show it.
@@ -108,12 +123,13 @@ def accuracy_estimate(
     subjects = max(cluster_variance(totals, sizes), least) if count > 1 else least
     noise = pooled_noise(n for n in (own, elsewhere) if n is not None)
     luck = 0.0 if noise is None else noise.variance * averaged
-    df = _satterthwaite(subjects, count - 1, luck, noise)
+    df = _satterthwaite(subjects, cluster_df(sizes), luck, noise)
     mistaken, right = int((totals < sizes).sum()), int((totals > 0).sum())
-    return Estimate(value, subjects, df, count, mistaken, right, luck)
+    alike = max(math.floor(effective_groups(sizes) + 1e-9), min(count, 2))
+    return Estimate(value, subjects, df, alike, mistaken, right, luck)
 
 
-def _satterthwaite(subjects: float, df: int, luck: float, noise: SeedNoise | None) -> float:
+def _satterthwaite(subjects: float, df: float, luck: float, noise: SeedNoise | None) -> float:
     """Degrees of freedom of a sum of two variances."""
     if noise is None or luck == 0 or df == 0:
         return float(df)

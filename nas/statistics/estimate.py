@@ -27,8 +27,8 @@ class Estimate:
         value: the estimate.
         variance: of the estimate over groups, share squared.
         df: degrees of freedom of ``variance`` and ``luck`` together.
-        groups: how many independent groups (subjects) it rests on.  One alone says nothing of others: unless it is
-            faultless or hopeless, its interval is 0..1.
+        groups: as how many equal, independent groups (subjects) it counts.  One alone says nothing of others: unless
+            it is faultless or hopeless, its interval is 0..1.
         mistaken, right: in how many groups there is a mistake, and in how many a hit.
         luck: variance of the estimate between trainings, share squared; 0 where it is not known.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nas.statistics.accuracy import SeedNoise, cluster_variance
+from nas.statistics.accuracy import SeedNoise, cluster_df, cluster_variance
 
 
 @dataclass(frozen=True)
@@ -69,27 +69,15 @@ def paired_difference(
         return Difference(value, -1.0, 1.0, images, count)
     mcnemar = float(np.abs(better).sum() - images * value**2) / images**2
     variance = max(cluster_variance(np.bincount(group, weights=better).astype(float), sizes), mcnemar)
-    margin = _margin(variance, count - 1, noise, confidence)
+    margin = _margin(variance, cluster_df(sizes), noise, confidence)
     return Difference(value, max(value - margin, -1.0), min(value + margin, 1.0), images, count)
 
 
-def indistinguishable(
-    first: npt.NDArray[np.bool_],
-    second: npt.NDArray[np.bool_],
-    groups: npt.NDArray[np.int64],
-    *,
-    confidence: float = 0.95,
-    noise: SeedNoise | None = None,
-) -> bool:
-    """Whether the interval of :func:`paired_difference` contains 0; the same arguments and errors."""
-    return paired_difference(first, second, groups, confidence=confidence, noise=noise).indistinguishable
-
-
-def _margin(variance: float, df: int, noise: SeedNoise | None, confidence: float) -> float:
+def _margin(variance: float, df: float, noise: SeedNoise | None, confidence: float) -> float:
     """Half the width of the interval."""
     from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-    freedom = float(df)
+    freedom = df
     if noise is not None and noise.variance > 0:
         luck = 2 * noise.variance
         freedom = (variance + luck) ** 2 / (variance**2 / df + luck**2 / noise.df)
