@@ -72,7 +72,7 @@ class Effects:
 
 
 # Listing and expanding the edits of networks takes a millisecond for a handful, so a pool of these is smaller.
-IN_A_SPACE: Final = Effects(children=48, fresh=16, parents=6)
+IN_A_SPACE: Final = Effects(children=36, fresh=12, parents=6)
 
 
 @dataclass(frozen=True)
