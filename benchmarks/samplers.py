@@ -37,10 +37,13 @@ from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, RandomSa
 from replay import known_cost, replay
 from tables import Table, read_table
 
-from nas.pareto import hypervolume, non_dominated
+from nas.indicator import Indicator
+from nas.pareto import hypervolume, non_dominated, objectives_of
+from nas.space import load_space
 from nas.synthesis import SynthesisSampler
 from nas.synthesis.filtered import FilteredSampler
 from nas.synthesis.mind import Effects
+from nas.synthesis.samplers import synthesis_sampler
 
 PARTS = {
     "synthesis": Effects(),
@@ -235,6 +238,28 @@ def proposal_ms(size: int, parameters: int) -> list[float]:
     return spent
 
 
+def times_in_a_space(sizes: list[int]) -> None:
+    """CPU milliseconds of ask() in a space of networks, after searches by the sampler itself of made-up accuracies."""
+    space, objectives = load_space("emotionnet-nano"), objectives_of(["accuracy", "params"])
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=synthesis_sampler(space, Indicator(), objectives, 0)
+    )
+    distributions, rng = space.distributions(), np.random.default_rng(0)
+    study.enqueue_trial(space.to_params(space.prototype))
+    print(f"\n## in emotionnet-nano, {len(distributions)} parameters: median, mean of 40\n")
+    spent = []
+    for number in range(max(sizes) + 40):
+        start = time.process_time()
+        trial = study.ask(distributions)
+        spent.append(1e3 * (time.process_time() - start))
+        cost = space.from_params(trial.params).cost().params
+        study.tell(trial, [float(1 - 1 / np.log10(cost) + 0.02 * rng.normal()), float(cost)])
+        if number - 39 in sizes:
+            print(
+                f"{number - 39} finished trials: {np.median(spent[-40:]):.1f}, {np.mean(spent[-40:]):.1f}", flush=True
+            )
+
+
 def _random_value(distribution: optuna.distributions.BaseDistribution, rng: np.random.Generator) -> object:
     if isinstance(distribution, optuna.distributions.CategoricalDistribution):
         return distribution.choices[int(rng.integers(2))]
@@ -266,6 +291,7 @@ def main() -> None:
         claims(names, seeds, budgets[-1])
     elif arguments.times:
         times([200, 2000, 20_000], [10, 40, 85])
+        times_in_a_space([50, 200])
     else:
         table = table_of(arguments.table, arguments.cost)
         ratios = compare(names, table, budgets, seeds, arguments.cap)
