@@ -242,14 +242,15 @@ class Run:
 
     def rebuild(self) -> Front:
         """Restores all that is derived: front.json, front.csv, plots, generators.json."""
-        front = self.front
+        candidates = self.candidates
+        front = self.front_of(candidates)
         FrontWriter(self.directory).write(front)
-        self._derive(self._synthesised())
+        self._derive(candidates, self._synthesised(candidates))
         return front
 
-    def _derive(self, generators: Generators | None) -> None:
+    def _derive(self, candidates: Sequence[Candidate], generators: Generators | None) -> None:
         """Plots, and every generator with what it was learned from."""
-        self._plot(self.directory.plots, generators)
+        self._plot(self.directory.plots, candidates, generators)
         if generators is not None:
             write_atomic(self.path / "generators.json", json.dumps(generators.to_json()))
 
@@ -260,12 +261,14 @@ class Run:
             EnvironmentStopError: the folder cannot be written.
         """
         folder = self.directory.plots if out is None else Path(out)
-        return self._plot(folder, self._synthesised())
+        candidates = self.candidates
+        return self._plot(folder, candidates, self._synthesised(candidates))
 
-    def _plot(self, folder: Path, generators: Generators | None) -> list[Path]:
+    def _plot(self, folder: Path, candidates: Sequence[Candidate], generators: Generators | None) -> list[Path]:
         from nas.report.plots import write_plots
 
-        files = write_plots(self.front, self.candidates, self.settings.indicator, folder, caption=self.caption)
+        front = self.front_of(candidates)
+        files = write_plots(front, candidates, self.settings.indicator, folder, caption=self.caption)
         return files if generators is None else files + generators.write_plot(folder, self.caption)
 
     def generators(self, space: SearchSpace | None = None) -> Generators:
@@ -278,6 +281,9 @@ class Run:
             InputError: the space must be given, or is not what the run was started with.
             DecodeError: the run is damaged.
         """
+        return self._generators(self.candidates, space)
+
+    def _generators(self, candidates: Sequence[Candidate], space: SearchSpace | None) -> Generators:
         from nas.generators import Generators
 
         settings = self.settings
@@ -285,14 +291,14 @@ class Run:
             fitted = fitted_space(self.directory.settings(), settings, space)
         except (InputError, DecodeError) as error:
             raise type(error)(f"{self.path}: what was learned is bound to the search space, and {error}") from error
-        return Generators(self.candidates, fitted, settings.indicator, settings.objectives, settings.seed)
+        return Generators(candidates, fitted, settings.indicator, settings.objectives, settings.seed)
 
-    def _synthesised(self, space: SearchSpace | None = None) -> Generators | None:
+    def _synthesised(self, candidates: Sequence[Candidate], space: SearchSpace | None = None) -> Generators | None:
         """The generators that the search itself used; None for other strategies, or where the space cannot be had."""
         if self.settings.sampler != "synthesis" or not self._has_trials():
             return None
         try:
-            return self.generators(space)
+            return self._generators(candidates, space)
         except InputError as error:  # all else of a run can be looked at without its space
             logging.getLogger(__name__).warning("generators are left out: %s", error)
             return None
@@ -363,7 +369,8 @@ class Run:
         state.rewrite_front()
         self.directory.append_event("stopped", reason=state.stop_reason, candidates=len(state.candidates))
         if state.front.members:
-            self._derive(self._synthesised(space))
+            candidates = self.candidates
+            self._derive(candidates, self._synthesised(candidates, space))
 
     def explain(self, candidate_id: str | None = None) -> dict[str, Any]:
         """Why a candidate is where it is, or with no id how many fell at which step and what that saved."""

@@ -28,8 +28,8 @@ def measure_predictions(
     Accuracy has the linearised cluster variance (:func:`nas.statistics.accuracy.accuracy_estimate`), balanced accuracy
     and macro-F1 the jackknife's (:func:`nas.statistics.confusion.jackknife_estimates`).  In the simulation of
     ``benchmarks/honesty.py`` accuracy's covers what it says where trainings have no luck of their own, and a percentile
-    bootstrap less.  The variance between training
-    seeds is in the accuracy's interval where ``elsewhere`` gives it, and the provenance says which.
+    bootstrap less.  The variance between training seeds is in the accuracy's interval where ``elsewhere`` gives it, and
+    the provenance says which.
 
     Args:
         labels, predicted: classes, shape (n,).
