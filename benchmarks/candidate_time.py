@@ -53,7 +53,7 @@ def measure(space: ResidualSpace, bundle: Path, rung: Rung, repeats: int, folder
         directory = RunDirectory(folder / str(i))
         directory.path.mkdir(parents=True)
         objectives = objectives_of(["accuracy", "params"])
-        plan = Plan(space, setup.indicator, objectives, (1 / 7, 1e6), rung, seed=i)
+        plan = Plan(space, setup.indicator, objectives, (1 / 7, 1e6), (rung,), seed=i)
         study = RunStudy(directory.journal, objectives, EvolutionSampler(space, seed=i))
         search = Search(plan, study, directory)
         job = search.propose()

@@ -53,7 +53,7 @@ def search(name: str, data: Path, out: Path, options: list[str]) -> None:
     trained = sum(c.state is State.TRAINED for c in run.candidates)
     accuracy = run.candidates[0].value("accuracy") or 0.0
     baseline = run.baseline or 0.0
-    print(f"{name}: {wall:.0f} s, {len(run.candidates)} candidates, {trained} trained, effort {run.settings.rung}")
+    print(f"{name}: {wall:.0f} s, {len(run.candidates)} candidates, {trained} trained, effort {run.settings.ladder}")
     print(f"  {run.caption}")
     print(f"  {run.front.headline()}; linear baseline {baseline:.1%}, prototype {accuracy:.1%}")
     for m in run.front.members:

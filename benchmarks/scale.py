@@ -17,7 +17,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -86,8 +86,14 @@ class NoWork:
     def connection(self) -> Connection:
         return self._read
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, inherited: Mapping[int, bytes] | None = None) -> None:
         self._job = job
+
+    def go_on(self) -> None:
+        raise AssertionError("there is one rung")
+
+    def release(self) -> None:
+        pass
 
     def poll(self) -> Finished | None:
         job, self._job = self._job, None
@@ -100,7 +106,7 @@ class NoWork:
 def open_search(folder: Path, space: SearchSpace, indicator: Indicator, budget: int, sampler: str) -> Search:
     folder.mkdir(exist_ok=True)
     directory = RunDirectory(folder)
-    plan = Plan(space, indicator, OBJECTIVES, POINT, Rung(1, 24), 0, budget)
+    plan = Plan(space, indicator, OBJECTIVES, POINT, (Rung(1, 24),), 0, budget)
     study = RunStudy(directory.journal, OBJECTIVES, make_sampler(sampler, space, 0))
     return Search(plan, study, directory)
 

@@ -51,12 +51,15 @@ class Playlist(Search):
     def propose(self) -> Job | None:
         return self._left.pop(0) if self._left else None
 
-    def report(self, job: Job, rung: Rung) -> Decision:
+    def report(self, job: Job, outcome: Outcome) -> Decision:
         return Decision.STOP
 
     def finish(self, job: Job, outcome: Outcome, files: object = None) -> None:  # type: ignore[override]
         assert outcome.state is State.TRAINED, outcome.failure
         self.ends.append(time.perf_counter())
+
+    def weights_for(self, job: Job) -> dict[int, bytes]:
+        return {}
 
     def stop(self, reason: str) -> None:
         self._left.clear()
@@ -106,7 +109,7 @@ def main() -> None:
     space = fit_to_data(load_space("tiny"), data.input_shape, len(data.class_names))
     rung, rng = Rung.parse(arguments.effort), np.random.default_rng(0)
     graphs = [space.sample(rng).graph() for _ in range(arguments.jobs // WORKERS)]
-    jobs = [Job(n, f"{n:012d}", graphs[n // WORKERS], rung, 0, True) for n in range(len(graphs) * WORKERS)]
+    jobs = [Job(n, f"{n:012d}", graphs[n // WORKERS], (rung,), 0, True) for n in range(len(graphs) * WORKERS)]
     setup = Setup(space.prototype.graph(), Indicator(), Recipe())
     rates: dict[str, list[float]] = {"plain": [], "Ray": []}
     with tempfile.TemporaryDirectory() as name:

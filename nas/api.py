@@ -32,7 +32,7 @@ from nas.run.directory import FrontWriter, RunDirectory, find_run, new_run_direc
 from nas.run.front import Front, front_of, reference_point_of
 from nas.run.lock import utc_now
 from nas.run.provenance import machine, versions
-from nas.rung import Rung
+from nas.rung import Ladder, Rung
 from nas.settings import (
     DEFAULT_TIME_S,
     ExecutorName,
@@ -58,7 +58,9 @@ class SearchOptions:
     """What :func:`search` need not be told.
 
     Attributes:
-        effort: folds and epochs that every candidate is trained for.
+        effort: folds and epochs that a candidate is trained for; several, the full one last, where what is in vain is
+            to be stopped before that.
+        inherit: whether a candidate starts from the trained weights of its nearest relative.
         folds: how many there are; fold k is the same for all candidates.
         holdout: share of the subjects that the search never touches.
         image_size: side to which images are brought; None leaves it to the data.
@@ -68,7 +70,8 @@ class SearchOptions:
         command: the command line, for the record.
     """
 
-    effort: Rung = field(default_factory=lambda: Rung(1, 24))
+    effort: Rung | Ladder = (Rung(1, 24),)
+    inherit: bool = False
     folds: int = 5
     holdout: float = 0.2
     image_size: int | None = None
@@ -148,7 +151,8 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         folds=options.folds,
         holdout=options.holdout,
         split_hash=split.hash,
-        rung=options.effort,
+        ladder=options.effort if isinstance(options.effort, tuple) else (options.effort,),
+        inherit=options.inherit,
         sampler=sampler,
         seed=seed,
         workers=pool,
@@ -159,7 +163,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
-    baseline = linear_baseline(data, split, range(settings.rung.folds))
+    baseline = linear_baseline(data, split, range(settings.ladder[-1].folds))
     directory = new_run_directory(out, str(settings.space["name"]))
     run = Run(directory)
     try:
@@ -514,7 +518,9 @@ class Run:
         lag = 2 * settings.workers.workers - 1 if settings.workers.executor == "local" else None
         objectives = objectives_of(settings.objectives)
         space, indicator = materials.space, materials.indicator
-        plan = Plan(space, indicator, objectives, point, settings.rung, settings.seed, settings.budget, lag)
+        plan = Plan(
+            space, indicator, objectives, point, settings.ladder, settings.seed, settings.budget, lag, settings.inherit
+        )
         study = RunStudy(self.directory.journal, objectives)
         study.use(sampler_for(plan, settings.sampler, settings.seed, study.past))
         state = Search(plan, study, self.directory, listener)
@@ -561,7 +567,9 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     objectives = objectives_of(settings.objectives)
     classes = len(materials.dataset.class_names)
     point = reference_point_of(materials.space.prototype.cost(), objectives, materials.indicator, classes)
-    plan = Plan(materials.space, materials.indicator, objectives, point, settings.rung, settings.seed, settings.budget)
+    plan = Plan(
+        materials.space, materials.indicator, objectives, point, settings.ladder, settings.seed, settings.budget
+    )
     check_plan(plan, settings.folds)
     sampler_for(plan, settings.sampler, settings.seed, past=0)
     check_prototype(materials.space)

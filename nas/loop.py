@@ -1,4 +1,4 @@
-"""The search as a state machine: ``propose() -> job``, ``report(job, rung) -> decision``, ``finish(job, outcome)``.
+"""The search as a state machine: ``propose() -> job``, ``report(job, outcome) -> decision``, ``finish(job, outcome)``.
 
 Pure bookkeeping: no Ray, no TensorFlow, no clock of its own.  Executors drive it with these three verbs; it asks the
 sampler, applies what is known for free, records everything and keeps the front on disk.
@@ -15,13 +15,17 @@ from typing import Final, Protocol
 
 from nas.errors import EnvironmentStopError, InputError
 from nas.evaluation.job import Job
+from nas.graph import Graph
+from nas.heritage import RECENT, Heritage
 from nas.indicator import Indicator, Status, Step, exact_costs, overall
 from nas.pareto import Objective
-from nas.run.candidate import HOPELESS, Candidate, Outcome, State, forgiven
+from nas.race import Race, Seen, trained_values
+from nas.rescoring import SCRATCH, Rescoring
+from nas.run.candidate import HOPELESS, Candidate, Outcome, RungResult, State, forgiven
 from nas.run.directory import FrontWriter, RunDirectory
-from nas.run.front import Front, FrontArchive
+from nas.run.front import Front, FrontArchive, front_of
 from nas.run.study import RunStudy
-from nas.rung import Rung
+from nas.rung import Ladder, checked_ladder
 from nas.space import SearchSpace
 
 STREAK: Final = 3  # failures of one kind in a row that the user is told of
@@ -68,7 +72,8 @@ class Plan:
 
     Attributes:
         space, indicator, objectives, reference_point: what is searched, and how it is judged.
-        rung: training effort of every candidate.
+        ladder: training efforts, the full one last; a candidate is stopped after an earlier one where it is in vain.
+        inherit: whether a candidate starts from the trained weights of its nearest relative.
         seed: of the training; proposals have the sampler's own.
         budget: candidates that an evaluator sees, at most; None for no limit.  What costs nothing (repeats, and
             refusals by exact costs) is not counted.
@@ -80,10 +85,11 @@ class Plan:
     indicator: Indicator
     objectives: tuple[Objective, ...]
     reference_point: tuple[float, ...]
-    rung: Rung
+    ladder: Ladder
     seed: int
     budget: int | None = None
     lag: int | None = None
+    inherit: bool = False
 
 
 class Search:
@@ -112,6 +118,11 @@ class Search:
         self._bulky = directory.stored()  # candidates whose weights are on disk
         self._archive = FrontArchive(plan.objectives, plan.reference_point)
         self._writer = FrontWriter(directory)
+        self._race = Race(plan.objectives, plan.indicator, plan.seed)
+        self._doubts: dict[int, str] = {}  # why trials are stopped that have not ended yet
+        self._told_front = FrontArchive(plan.objectives, plan.reference_point)
+        self._heritage = Heritage(self._prototype.id)
+        self._rescoring = Rescoring(directory)
         self.charged = 0  # how many count against the budget
         self._take_up(study.load(self._distributions))
 
@@ -161,6 +172,8 @@ class Search:
                 self._nothing_new = self._nothing_new or "budget"
             if self.stop_reason is not None or not self._tell_due(len(self._candidates)):
                 return None
+            if self._plan.inherit and (member := self._rescoring.due(self._told_front.front.members, self.charged)):
+                return self._from_scratch(member)
             candidate = self._ask()
             if candidate.state is State.RUNNING:
                 self._listener.proposed(candidate)
@@ -168,9 +181,30 @@ class Search:
         self._nothing_new = f"exhausted: {MAX_FREE} proposals in a row were repeats or refused by their exact costs"
         return None
 
-    def report(self, job: Job, rung: Rung) -> Decision:
-        """What follows a finished rung: there is one rung a candidate, so its last one stops it."""
-        return Decision.STOP if rung == job.rung else Decision.CONTINUE
+    def report(self, job: Job, outcome: Outcome) -> Decision:
+        """What follows a finished rung; one that is not the last is recorded, and may be the candidate's end."""
+        if outcome.state is not State.TRAINED or outcome.effort == str(job.ladder[-1]):
+            return Decision.STOP
+        candidate = self._candidates[job.trial]
+        self._bulky.add(candidate.id)  # where its files go as it climbs, they are to be found
+        doubt = None if job.reference else self._race.doubt(candidate, outcome, self._seen(job.trial))
+        if doubt is not None and not self._race.drawn(job.trial):
+            self._doubts[job.trial] = doubt
+            return Decision.STOP
+        result = RungResult(str(outcome.effort), trained_values(outcome), doubt)
+        before = tuple(r for r in candidate.rungs if r.rung != result.rung)  # of an attempt that was cut short
+        self._study.record_rung(candidate, result)
+        self._candidates[job.trial] = replace(candidate, rungs=(*before, result))
+        return Decision.CONTINUE
+
+    def _seen(self, number: int) -> Seen:
+        """What decides about a trial; with a lag, exactly what its proposal rested on."""
+        lag, plan = self._plan.lag, self._plan
+        past = [c for c in self._candidates.values() if c.outcome is not None]
+        if lag is None:
+            return Seen(past, self.front.members)
+        past = [c for c in past if c.trial <= number - lag]
+        return Seen(past, front_of(past, plan.objectives, plan.reference_point).members)
 
     def finish(self, job: Job, outcome: Outcome, files: Mapping[str, bytes] | None = None) -> Candidate:
         """Records what an evaluator found: files first, then the journal, then the front.
@@ -181,7 +215,10 @@ class Search:
             EnvironmentStopError: the disk is full, or so many candidates were lost in a row that the machine must be
                 looked at.
         """
+        if job.side is not None:
+            return self._rescored(job, outcome, files or {})
         candidate = self._candidates[job.trial]
+        outcome = replace(outcome, stopped=self._doubts.pop(job.trial, None))
         if outcome.environmental and job.trial not in self._retried:
             return self._try_again(candidate, outcome)
         if job.trial in self._retried:
@@ -197,6 +234,22 @@ class Search:
         self._listener.finished(candidate, self.front)
         self._watch_failures(candidate)
         return candidate
+
+    def _from_scratch(self, member: Candidate) -> Job:
+        """Trains a member of the front again without what it inherited; trial numbers below 0 are such repetitions."""
+        graph = member.network().graph()
+        return Job(-1 - member.trial, member.id, graph, self._plan.ladder[-1:], member.seed, True, side=SCRATCH)
+
+    def _rescored(self, job: Job, outcome: Outcome, files: Mapping[str, bytes]) -> Candidate:
+        """Records what a member of the front shows without what it inherited, as an event: it is no trial."""
+        member = self._candidates[-1 - job.trial]
+        self._directory.store(member.id, files)
+        self._rescoring.record(member, outcome)
+        return member
+
+    def weights_for(self, job: Job) -> dict[int, bytes]:
+        """What the job's relative hands down, by fold; folds that it has no weights of are left out."""
+        return {} if job.relative is None else self._directory.weights(job.relative.id, job.relative.folds)
 
     def _try_again(self, candidate: Candidate, outcome: Outcome) -> Candidate:
         """Puts a candidate back that was lost to the environment; the failure goes to the events."""
@@ -253,6 +306,8 @@ class Search:
             cost=architecture.cost() if original is None else self._candidates[original].cost,
             repeat_of=original,
         )
+        if original is None:
+            candidate = replace(candidate, relative=self._relative(architecture.graph()))
         self._study.record_start(candidate, asked, self._distributions)
         self._keep(candidate)
         self._untold.add(number)
@@ -262,6 +317,16 @@ class Search:
             self._by_id[candidate.id] = number
             self._refuse_if_too_costly(candidate)
         return self._candidates[number]
+
+    def _relative(self, graph: Graph) -> int | None:
+        """The trial whose weights a new network starts from."""
+        if not self._plan.inherit:
+            return None
+        return self._heritage.choose(graph, self._told_front.front.members, self._first_recent())
+
+    def _first_recent(self) -> int:
+        """The first of the trials whose weights are kept whatever they are worth."""
+        return (len(self._candidates) if self._plan.lag is None else self._next_tell) - RECENT
 
     def _refuse_if_too_costly(self, candidate: Candidate) -> None:
         """Records a candidate that its exact costs refuse; the prototype is trained all the same."""
@@ -300,6 +365,9 @@ class Search:
     def _tell(self, candidate: Candidate) -> None:
         if candidate.trial in self._untold:
             self._study.tell(candidate)
+            self._told_front.add(candidate)
+            if self._plan.inherit:
+                self._heritage.told(candidate)
             self._untold.discard(candidate.trial)
 
     def _tell_due(self, number: int) -> bool:
@@ -335,15 +403,23 @@ class Search:
 
     def _job(self, candidate: Candidate) -> Job:
         graph = candidate.network().graph()
-        return Job(
-            candidate.trial, candidate.id, graph, self._plan.rung, candidate.seed, candidate.id == self._prototype.id
-        )
+        giver = None if candidate.relative is None else self._candidates[candidate.relative]
+        relative = None if giver is None else Heritage.relative(giver, graph)
+        reference = candidate.id == self._prototype.id
+        return Job(candidate.trial, candidate.id, graph, self._plan.ladder, candidate.seed, reference, relative)
 
     def _drop_spare_files(self) -> None:
-        """Keeps weights of front members and of the prototype alone."""
-        spare = self._bulky - {m.id for m in self.front.members} - {self._prototype.id}
-        self._directory.drop_bulk(spare)
-        self._bulky -= spare
+        """Keeps weights of front members and of the prototype; where they are inherited, also of possible relatives."""
+        members = [*self.front.members, *self._told_front.front.members]
+        kept = {m.id for m in members} | {self._prototype.id}
+        if self._plan.inherit:
+            recent = self._first_recent()
+            kept |= {c.id for c in self._candidates.values() if c.trial >= recent or c.outcome is None}
+            running = (c.relative for c in self._candidates.values() if c.outcome is None and c.relative is not None)
+            kept |= {self._candidates[trial].id for trial in running}
+            self._heritage.forget(kept)
+        self._directory.drop_bulk(self._bulky - kept)
+        self._bulky &= kept
 
 
 class Streak:
@@ -364,7 +440,8 @@ class Streak:
 
 def check_plan(plan: Plan, folds: int) -> None:
     """Raises InputError for a plan that cannot be carried out with ``folds`` folds."""
-    if plan.rung.folds > folds:
-        raise InputError(f"effort {plan.rung}: the split has {folds} folds; use at most {folds}x{plan.rung.epochs}")
+    last = checked_ladder(plan.ladder)[-1]
+    if last.folds > folds:
+        raise InputError(f"effort {last}: the split has {folds} folds; use at most {folds}x{last.epochs}")
     if plan.budget is not None and plan.budget < 1:
         raise InputError(f"budget {plan.budget}: at least 1 candidate")

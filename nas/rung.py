@@ -1,14 +1,16 @@
-"""One step of training effort."""
+"""One step of training effort, and the ladder of them that a candidate climbs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from nas.errors import InputError
 
+_MAX_RUNGS: Final = 10
 EFFORT: Final = "effort"  # a trial's user attribute, by which samplers tell short trainings from long ones
 EFFORT_PARTS: Final = ("folds", "epochs", "inherited")  # its keys; epochs that came with inherited weights are the last
 
@@ -42,3 +44,33 @@ class Rung:
 
     def __str__(self) -> str:
         return f"{self.folds}x{self.epochs}"
+
+
+Ladder = tuple[Rung, ...]  # each rung holds the one before it: a candidate goes on with the weights that it has
+
+
+def parse_ladder(text: str) -> Ladder:
+    """Reads rungs from the cheapest to the full one, such as ``1x8,1x24,3x24``; one alone is a ladder too.
+
+    Raises:
+        InputError: not such a text, or a rung that is not more than the one before it.
+    """
+    return checked_ladder(tuple(Rung.parse(part) for part in text.split(",")))
+
+
+def checked_ladder(ladder: Ladder) -> Ladder:
+    """The ladder itself.  Raises InputError for one that does not lead upwards."""
+    if not 1 <= len(ladder) <= _MAX_RUNGS:
+        raise InputError(f"a ladder of {len(ladder)} rungs: use 1 to {_MAX_RUNGS}")
+    for low, high in pairwise(ladder):
+        if high == low or high.folds < low.folds or high.epochs < low.epochs:
+            raise InputError(
+                f"rung {high} after {low}: each must have at least the folds and epochs of the one before it, and more "
+                "of one; such as 1x8,1x24,3x24"
+            )
+    return ladder
+
+
+def ladder_text(ladder: Ladder) -> str:
+    """What :func:`parse_ladder` reads."""
+    return ",".join(map(str, ladder))

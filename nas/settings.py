@@ -22,7 +22,7 @@ from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
 from nas.indicator import Indicator, load_indicator
 from nas.measurement import is_number
-from nas.rung import Rung
+from nas.rung import Ladder, Rung, checked_ladder
 from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
 from nas.yamlfile import StrictModel
 
@@ -43,6 +43,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "budget": (int, NoneType),
     "time_s": (int, float, NoneType),
 }
+_LATER: Final = ("limits", "ladder", "inherit")  # runs of the first version have none
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Settings:
     folds: int
     holdout: float
     split_hash: str
-    rung: Rung
+    ladder: Ladder
     sampler: str
     seed: int
     workers: Workers
@@ -110,6 +111,7 @@ class Settings:
     time_s: float | None
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
+    inherit: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -118,7 +120,7 @@ class Settings:
             "space": dict(self.space),
             "indicator": self.indicator.to_json(),
             "objectives": list(self.objectives),
-            "rung": str(self.rung),
+            "ladder": [str(rung) for rung in self.ladder],
             "workers": asdict(self.workers),
             "recipe": asdict(self.recipe),
             "limits": asdict(self.limits),
@@ -131,20 +133,27 @@ class Settings:
             for name, kinds in _KINDS.items():
                 decoding.field(data, name, *kinds)
             return cls(
-                **{name: data[name] for name in cls.__dataclass_fields__ if name != "limits"}
+                **{name: data[name] for name in cls.__dataclass_fields__ if name not in _LATER}
                 | {
                     "indicator": Indicator.from_json(data["indicator"]),
                     "objectives": decoding.texts(data, "objectives"),
-                    "rung": Rung.parse(data["rung"]),
+                    "ladder": _ladder(data),
                     "workers": Workers(**data["workers"]),
                     "recipe": _recipe(data["recipe"]),
-                    "limits": Limits(**data.get("limits", {})),  # runs of the first version have none
+                    "limits": Limits(**data.get("limits", {})),
+                    "inherit": decoding.of_kind(data.get("inherit", False), "inherit", bool),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
             raise DecodeError(
                 f"run.yaml: the settings of the search cannot be read ({decoding.reason(error)}): restore the file"
             ) from error
+
+
+def _ladder(data: Mapping[str, Any]) -> Ladder:
+    """The rungs; runs of the first version have one, under another name."""
+    texts = decoding.texts(data, "ladder") if "ladder" in data else (decoding.field(data, "rung", str),)
+    return checked_ladder(tuple(Rung.parse(text) for text in texts))
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:

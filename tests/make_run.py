@@ -38,7 +38,7 @@ def make_run(folder: Path, npz: Path) -> Run:
         folds=5,
         holdout=0.2,
         split_hash=split.hash,
-        rung=Rung(1, 2),
+        ladder=(Rung(1, 2),),
         sampler="evolution",
         seed=0,
         workers=Workers(executor="local", workers=1),
@@ -50,7 +50,7 @@ def make_run(folder: Path, npz: Path) -> Run:
     run = Run(directory)
     run._begin(settings, Materials(fitted, INDICATOR, data, split), Beginning((1 / 3, 20_000.0), 0.55, "nas search"))
     objectives = objectives_of(settings.objectives)
-    plan = Plan(fitted, INDICATOR, objectives, (1 / 3, 20_000.0), settings.rung, 0, 9, 1)
+    plan = Plan(fitted, INDICATOR, objectives, (1 / 3, 20_000.0), settings.ladder, 0, 9, 1)
     study = RunStudy(directory.journal, objectives, make_sampler("evolution", fitted, 0))
     search = Search(plan, study, directory)
     for number in range(4):

@@ -26,6 +26,6 @@ class Notes(Silent):
 
 
 def machine(folder: Path, budget: int = 30, notes: Notes | None = None, lag: int | None = None) -> Search:
-    plan = Plan(SPACE, Indicator(), OBJECTIVES, (0.1, 20_000.0), Rung(1, 1), 0, budget, lag)
+    plan = Plan(SPACE, Indicator(), OBJECTIVES, (0.1, 20_000.0), (Rung(1, 1),), 0, budget, lag)
     study = RunStudy(folder / "study.journal", OBJECTIVES, EvolutionSampler(SPACE, seed=0))
     return Search(plan, study, RunDirectory(folder), notes)

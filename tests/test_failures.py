@@ -217,7 +217,7 @@ def test_limits_say_which_was_passed() -> None:
 def job_and_setup(dataset: Dataset) -> tuple[Job, Setup]:
     space = fit_to_data(SPACE, dataset.input_shape, len(dataset.class_names))
     graph = space.prototype.graph()
-    return Job(0, "a" * 12, graph, Rung(1, 1), 0, True), Setup(graph, Indicator(), Recipe())
+    return Job(0, "a" * 12, graph, (Rung(1, 1),), 0, True), Setup(graph, Indicator(), Recipe())
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def read_for_resume(path: Path) -> int:
     sampler = make_sampler(settings.sampler, materials.space, settings.seed)
     study = RunStudy(run.directory.journal, objectives, sampler)
     point = run._reference_point(len(objectives))
-    plan = Plan(materials.space, materials.indicator, objectives, point, settings.rung, settings.seed, None, 1)
+    plan = Plan(materials.space, materials.indicator, objectives, point, settings.ladder, settings.seed, None, 1)
     return len(Search(plan, study, run.directory).candidates)
 
 

@@ -51,7 +51,7 @@ OBJECTIVES = objectives_of(NAMED)
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, RunStudy, SynthesisSampler]:
     """Forty made-up evaluations: more parameters help."""
     folder = tmp_path_factory.mktemp("searched")
-    plan = Plan(SPACE, BOUND, OBJECTIVES, (0.1, 1e6), Rung(2, 3), 0, 40)
+    plan = Plan(SPACE, BOUND, OBJECTIVES, (0.1, 1e6), (Rung(2, 3),), 0, 40)
     study, sampler = RunStudy(folder / "study.journal", OBJECTIVES), sampler_for(plan, "synthesis", 3, 0)
     assert isinstance(sampler, SynthesisSampler)
     study.use(sampler)
@@ -238,7 +238,7 @@ def test_every_strategy_proposes_behind_the_filter(name: str, tmp_path: Path, np
 def test_a_bound_far_below_the_prototype_is_walked_to(tmp_path: Path, bound: int) -> None:
     """No random network is so small; refusals cost nothing, and lead there."""
     indicator = Indicator((Constraint("params", bound, True),))
-    plan = Plan(SPACE, indicator, OBJECTIVES, (0.1, 1e6), Rung(1, 1), 0, 20)
+    plan = Plan(SPACE, indicator, OBJECTIVES, (0.1, 1e6), (Rung(1, 1),), 0, 20)
     study = RunStudy(tmp_path / "study.journal", OBJECTIVES)
     study.use(sampler_for(plan, "synthesis", 0, 0))
     search = Search(plan, study, RunDirectory(tmp_path))

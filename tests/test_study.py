@@ -29,7 +29,7 @@ def accuracy(value: float) -> Outcome:
 
 
 def open_search(folder: Path, lag: int | None = None, budget: int = 6) -> Search:
-    plan = Plan(SPACE, Indicator(), OBJECTIVES, (0.1, 20_000.0), Rung(1, 1), 0, budget, lag)
+    plan = Plan(SPACE, Indicator(), OBJECTIVES, (0.1, 20_000.0), (Rung(1, 1),), 0, budget, lag)
     study = RunStudy(folder / "study.journal", OBJECTIVES, EvolutionSampler(SPACE, seed=0))
     return Search(plan, study, RunDirectory(folder))
 
@@ -79,7 +79,7 @@ def test_samplers_go_on_where_they_were(tmp_path: Path) -> None:
     """NSGA-II's generations and its random state outlive a resume."""
 
     def session(trials: int) -> Search:
-        plan = Plan(load_space("emotionnet-nano"), Indicator(), OBJECTIVES, (0.1, 1e6), Rung(1, 1), 0, trials)
+        plan = Plan(load_space("emotionnet-nano"), Indicator(), OBJECTIVES, (0.1, 1e6), (Rung(1, 1),), 0, trials)
         past = len(RunStudy.read(tmp_path / "study.journal")) if (tmp_path / "study.journal").exists() else 0
         sampler = make_sampler("nsga2", plan.space, 0, past=past)
         search = Search(plan, RunStudy(tmp_path / "study.journal", OBJECTIVES, sampler), RunDirectory(tmp_path))
@@ -124,7 +124,7 @@ def test_a_repeat_takes_the_recorded_result_and_costs_nothing(tmp_path: Path) ->
     path = tmp_path / "one.yaml"
     path.write_text("\n".join(lines))
     space = load_space(path)
-    plan = Plan(space, Indicator(), OBJECTIVES, (0.1, 20_000.0), Rung(1, 1), 0, 6)
+    plan = Plan(space, Indicator(), OBJECTIVES, (0.1, 20_000.0), (Rung(1, 1),), 0, 6)
     study = RunStudy(tmp_path / "study.journal", OBJECTIVES, EvolutionSampler(space, seed=0))
     search = Search(plan, study, RunDirectory(tmp_path))
     job = search.propose()

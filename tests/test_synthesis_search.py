@@ -25,7 +25,7 @@ BOUND = Indicator((Constraint("params", 200_000, True),))
 
 def session(folder: Path, budget: int) -> Search:
     """Made-up accuracies: more parameters help, links help a little."""
-    plan = Plan(SPACE, BOUND, OBJECTIVES, (0.1, 1e6), Rung(1, 1), 0, budget)
+    plan = Plan(SPACE, BOUND, OBJECTIVES, (0.1, 1e6), (Rung(1, 1),), 0, budget)
     study = RunStudy(folder / "study.journal", OBJECTIVES)
     study.use(sampler_for(plan, "synthesis", 3, study.past))
     search = Search(plan, study, RunDirectory(folder))

@@ -58,7 +58,15 @@ def search(
     ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster, such as 'auto' or HOST:6379.")] = None,
     sampler: Annotated[str, typer.Option(help="synthesis, evolution, nsga2, nsga3, tpe, gp or random.")] = "synthesis",
     seed: Annotated[int, typer.Option(help="Of proposals, folds and training.")] = 0,
-    effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every candidate is trained for.")] = "1x24",
+    effort: Annotated[
+        str,
+        typer.Option(
+            help="FOLDSxEPOCHS of a candidate; or a ladder such as 1x8,1x24,3x24: what is in vain ends after a rung."
+        ),
+    ] = "1x24",
+    inherit: Annotated[
+        bool, typer.Option(help="Start candidates from the trained weights of their nearest relative, fold by fold.")
+    ] = False,
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
     holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
@@ -80,12 +88,13 @@ def search(
     from nas.evaluation.limits import Limits
     from nas.evaluation.train import Recipe
     from nas.run.directory import planned_run_directory
-    from nas.rung import Rung
+    from nas.rung import parse_ladder
     from nas.settings import DEFAULT_TIME_S, Workers
 
     time_s = _seconds(time)
     options = api.SearchOptions(
-        effort=Rung.parse(effort),
+        effort=parse_ladder(effort),
+        inherit=inherit,
         folds=folds,
         holdout=holdout,
         image_size=image_size,

@@ -31,10 +31,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finished:
-    """An evaluation's end: the outcome, and the files to keep."""
+    """A rung's end, or an evaluation's: the outcome, and the files to keep.
+
+    Attributes:
+        last: whether the evaluation is over; else the evaluator waits for :meth:`EvaluatorProcess.go_on`, or for
+            another job.
+    """
 
     outcome: Outcome
     files: Mapping[str, bytes] = field(default_factory=dict)
+    last: bool = True
 
 
 class EvaluatorProcess:
@@ -52,6 +58,7 @@ class EvaluatorProcess:
         self._served = 0
         self._job: Job | None = None
         self._ready = False
+        self._waiting = False  # for what its owner decides after a rung
         self._begun = 0.0
         self._last_sign = 0.0
 
@@ -113,16 +120,45 @@ class EvaluatorProcess:
                 start_new_session=True,  # the user's Ctrl-C is for the driver, which then ends the evaluators itself
             )
 
-    def submit(self, job: Job) -> None:
-        """Begins to evaluate ``job``; a spent process is replaced first."""
+    def submit(self, job: Job, inherited: Mapping[int, bytes] | None = None) -> None:
+        """Begins to evaluate ``job``; a spent process is replaced first.
+
+        Args:
+            job: the candidate.
+            inherited: weights of its relative as files, by fold.
+
+        Raises:
+            EnvironmentStopError: there is no room for the process, or for the weights.
+        """
         if self._served >= SERVES:
             self.close()
         if self._process is None:
             self.start()
+        names = {fold: f"inherited-fold{fold}.npz" for fold in inherited or {}}
+        try:
+            for fold, name in names.items():
+                (self._scratch / name).write_bytes((inherited or {})[fold])
+        except OSError as error:
+            raise EnvironmentStopError(
+                f"{self._scratch}: cannot hold the weights to start from ({error.strerror}); make room, or set TMPDIR"
+            ) from error
         self._job = job
+        self._waiting = False
         self._served += 1
         self._begun = self._last_sign = time.monotonic()
-        self._send({"job": job.to_json()})
+        self._send({"job": job.to_json(), "inherited": names})
+
+    def go_on(self) -> None:
+        """Lets the candidate climb the next rung."""
+        self._waiting = False
+        self._last_sign = time.monotonic()
+        self._send({"go_on": True})
+
+    def release(self) -> None:
+        """Ends a candidate that waits after a rung; the process takes the next one."""
+        if self._waiting:
+            self._job, self._waiting = None, False
+            self._send({"go_on": False})
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -141,7 +177,7 @@ class EvaluatorProcess:
                     finished = self._received(json.loads(self._reader.recv_bytes()))
             except (EOFError, OSError):
                 return self._died()
-            if self._job is not None:  # also while it reports progress
+            if self._job is not None and finished is None:  # also while it reports progress
                 finished = self._overrun()
             if finished is not None or (time.monotonic() >= end and not self._reader.poll()):
                 return finished
@@ -151,9 +187,12 @@ class EvaluatorProcess:
         """A sign of life, or the end of the job."""
         self._last_sign = time.monotonic()
         self._ready = True
-        if message["type"] not in ("done", "failed"):
+        if message["type"] not in ("done", "failed", "rung"):
             return None
-        self._job = None
+        last = message["type"] != "rung"
+        self._waiting = not last
+        if last:
+            self._job = None
         if message["type"] == "failed":
             return self._failure(**message["failure"])
         outcome = Outcome.from_json(message["outcome"])
@@ -163,12 +202,15 @@ class EvaluatorProcess:
             for name in files:
                 (self._scratch / name).unlink()
         except OSError as error:
+            self.release()
             return self._failure(SYSTEM_ERROR, f"the candidate's files cannot be read ({error.strerror})")
-        return Finished(replace(outcome, seconds=seconds), files)
+        return Finished(replace(outcome, seconds=seconds), files, last)
 
     def _overrun(self) -> Finished | None:
-        """Ends a candidate that has passed a limit."""
+        """Ends a candidate that has passed a limit; one that waits for a decision uses nothing up."""
         assert self._process is not None
+        if self._waiting:
+            return None
         now = time.monotonic()
         passed = self._setup.limits.exceeded(self._process.pid, now - self._begun, now - self._last_sign)
         if passed is None:
@@ -214,6 +256,7 @@ class EvaluatorProcess:
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._process = None
         self._job = None
+        self._waiting = False
 
 
 def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from nas.cost import cost_of
 from nas.deploy.latency import Latency, measure_latency
 from nas.evaluation.bundle import Bundle
+from nas.evaluation.climb import Climb
 from nas.evaluation.job import Job, Setup
 from nas.evaluation.metrics import measure_predictions
 from nas.evaluation.train import Trainer
-from nas.indicator import LATENCY_RATIO, Indicator, Status, Step, Verdict, exact_costs, overall
+from nas.indicator import LATENCY_RATIO, Status, Step, Verdict, exact_costs, overall
 from nas.measurement import Measurement
-from nas.networks.build import build_model, get_weights
+from nas.networks.build import build_model
 from nas.networks.tflite import check_same_output, to_tflite
 from nas.run.candidate import Outcome, State
-from nas.run.predictions import PREDICTIONS, Predictions
+from nas.run.predictions import Predictions
+from nas.rung import Rung
 
 _COMPARED: Final = 8  # images on which a converted file is compared with its model
 
@@ -36,31 +36,71 @@ class Evaluation:
     exclusive: bool
     progress: Callable[[], None] = lambda: None  # called now and then: a sign of life
     _reference: bytes | None = field(default=None, init=False)
+    _cpu: float = field(default=0.0, init=False)  # seconds of this process up to the last outcome
 
-    def run(self, job: Job) -> tuple[Outcome, dict[str, bytes]]:
-        """The outcome, and the files to keep (weights, predictions, the exported network)."""
-        start = time.perf_counter()
+    def run(
+        self,
+        job: Job,
+        inherited: Mapping[int, bytes] | None = None,
+        goes_on: Callable[[Outcome, dict[str, bytes]], bool] = lambda outcome, files: True,
+    ) -> tuple[Outcome, dict[str, bytes]] | None:
+        """The outcome, and the files to keep (weights, predictions, the exported network).
+
+        Args:
+            job: the candidate.
+            inherited: weights of its relative as files, by fold.
+            goes_on: told of every rung but the last with its outcome and files; False ends the candidate with them.
+
+        Returns:
+            None where ``goes_on`` ended it.
+        """
+        start, cpu = time.perf_counter(), self._cpu
         seconds: dict[str, float] = {}
         measurements: dict[str, Measurement] = {}
         trainer = Trainer(job.graph, self.setup.recipe, job.seed)
         seconds.update(trainer.seconds)
-        self._measure(trainer.model, measurements, seconds)
+        if job.side is None:
+            self._measure(trainer.model, measurements, seconds)
         self.progress()
         gate = self._judge(job, measurements, (Step.COST, Step.EXPORT, Step.LATENCY), time.perf_counter() - start)
         worker: dict[str, Any] = {"exclusive_core": self.exclusive}
         if overall(gate) is Status.VIOLATED and not job.reference:
-            return Outcome(State.REJECTED, gate, measurements, None, seconds, None, worker), {}
-        files = self._train(job, trainer, measurements)
-        seconds.update(trainer.seconds)
+            return Outcome(State.REJECTED, gate, measurements, None, seconds, None, self._spent(worker, cpu)), {}
+        climb = Climb(job, trainer, self.bundle, inherited or {}, self.progress)
+
+        def outcome(rung: Rung) -> Outcome:
+            measurements.update(self._metrics(climb.predictions()))
+            verdicts = self._judge(job, measurements, Step, time.perf_counter() - start, gate)
+            spent = {**seconds, **{name: trainer.seconds[name] for name in trainer.seconds}}
+            told, effort = self._spent(worker, cpu), str(rung)
+            return Outcome(State.TRAINED, verdicts, {**measurements}, effort, spent, None, told, climb.inheritance)
+
+        for rung in job.ladder[:-1]:
+            climb.to(rung)
+            if not goes_on(outcome(rung), climb.files()):
+                return None
+        climb.to(job.ladder[-1])
+        if job.side is not None:
+            return outcome(job.ladder[-1]), {f"predictions-{job.side}.npz": climb.predictions().to_bytes()}
+        content = self._export(trainer.model, measurements, seconds, worker)
+        return outcome(job.ladder[-1]), {**climb.files(), "model.tflite": content}
+
+    def _spent(self, worker: Mapping[str, Any], before: float) -> dict[str, Any]:
+        """What is told of this process: also the CPU time since ``before``; its loading with the first candidate's."""
+        self._cpu = time.process_time()
+        return {**worker, "cpu_seconds": round(self._cpu - before, 3)}
+
+    def _export(
+        self, model: Any, measurements: dict[str, Measurement], seconds: dict[str, float], worker: dict[str, Any]
+    ) -> bytes:
+        """The trained network as it would ship, compared with the model."""
         begin = time.perf_counter()
-        content = to_tflite(trainer.model)
+        content = to_tflite(model)
         sample = self.bundle.images[:_COMPARED].astype(np.float32) / np.float32(255)
-        worker["conversion_difference"] = check_same_output(trainer.model, content, sample)
+        worker["conversion_difference"] = check_same_output(model, content, sample)
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", "the exported float32 TFLite file")
         seconds["convert"] += time.perf_counter() - begin
-        verdicts = self._judge(job, measurements, Step, time.perf_counter() - start, gate)
-        files["model.tflite"] = content
-        return Outcome(State.TRAINED, verdicts, measurements, str(job.rung), seconds, None, worker), files
+        return content
 
     def _judge(
         self,
@@ -91,33 +131,15 @@ class Evaluation:
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", "exported before training")
         seconds["measure"] = time.perf_counter() - begin
 
-    def _train(self, job: Job, trainer: Trainer, measurements: dict[str, Measurement]) -> dict[str, bytes]:
-        """Trains every fold of the rung; adds the trained metrics; returns weights and out-of-fold predictions."""
-        b = self.bundle
-        tested, probabilities, files = [], [], {}
-        for k in reversed(range(job.rung.folds)):  # fold 0 last: its model is the one that is exported
-            train, test = b.folds[k]
-            trainer.fit(b.images[train], b.labels[train], job.rung.epochs, k, self.progress)
-            tested.append(test)
-            probabilities.append(trainer.predict(b.images[test]))
-            files[f"weights-fold{k}.npz"] = _npz(**get_weights(trainer.model))
-        indices, shares = np.concatenate(tested), np.concatenate(probabilities)
-        measurements.update(self._metrics(indices, shares, self.setup.indicator))
-        kept = Predictions(indices, shares.astype(np.float32), b.labels[indices], b.groups[indices])
-        files[PREDICTIONS] = kept.to_bytes()
-        return files
-
-    def _metrics(
-        self, indices: npt.NDArray[np.int64], shares: npt.NDArray[np.float32], indicator: Indicator
-    ) -> dict[str, Measurement]:
-        b = self.bundle
+    def _metrics(self, predictions: Predictions) -> dict[str, Measurement]:
+        index, b = predictions.index, self.bundle
         return dict(
             measure_predictions(
-                b.labels[indices],
-                shares.argmax(1).astype(np.int64),
-                b.groups[indices],
+                b.labels[index],
+                predictions.predicted,
+                b.groups[index],
                 classes=b.classes,
-                confidence=indicator.confidence(),
+                confidence=self.setup.indicator.confidence(),
                 group_kind=b.group_kind,
             )
         )
@@ -141,9 +163,3 @@ def _widened(m: Measurement) -> Measurement:
 
 def _seconds(verdict: Verdict, exact: dict[str, Measurement], known: dict[tuple[str, str], float]) -> float:
     return 0.0 if verdict.metric in exact else round(known.get((verdict.metric, verdict.side), verdict.seconds), 3)
-
-
-def _npz(**arrays: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()

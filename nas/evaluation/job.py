@@ -11,7 +11,38 @@ from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
 from nas.graph import Graph
 from nas.indicator import Indicator
-from nas.rung import Rung
+from nas.rung import Ladder, ladder_text, parse_ladder
+
+
+@dataclass(frozen=True)
+class Relative:
+    """An evaluated candidate whose trained weights another one starts from, fold by fold.
+
+    Attributes:
+        id: of its architecture.
+        graph: what the weights belong to.
+        distance: 0..1, see :func:`nas.networks.relatives.distance`.
+        epochs: that its weights have been trained for, inherited ones included, one number a fold from fold 0 on.
+    """
+
+    id: str
+    graph: Graph
+    distance: float
+    epochs: tuple[int, ...]
+
+    @property
+    def folds(self) -> range:
+        """Those that it has weights of."""
+        return range(len(self.epochs))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for :meth:`from_json`."""
+        return {"id": self.id, "graph": self.graph.to_json(), "distance": self.distance, "epochs": list(self.epochs)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Relative:
+        """Reads what :meth:`to_json` wrote."""
+        return cls(data["id"], Graph.from_json(data["graph"]), data["distance"], tuple(data["epochs"]))
 
 
 @dataclass(frozen=True)
@@ -21,18 +52,23 @@ class Job:
     Attributes:
         trial, id: of the candidate.
         graph: what to build; the evaluator knows nothing of families.
-        rung: training effort.
+        ladder: training efforts, the full one last; after each of the others its owner says whether it goes on.
         seed: of initial weights, order of images and augmentation.
         reference: whether it is trained even where a cheap constraint refuses it (the prototype, to which others are
             compared).
+        relative: whose weights it starts from; None starts from scratch.
+        side: names a training beside the candidate's own, such as ``scratch``: nothing but its predictions is wanted,
+            as the file ``predictions-<side>.npz``, and what need not be trained to be known is left out.
     """
 
     trial: int
     id: str
     graph: Graph
-    rung: Rung
+    ladder: Ladder
     seed: int
     reference: bool
+    relative: Relative | None = None
+    side: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -40,16 +76,20 @@ class Job:
             "trial": self.trial,
             "id": self.id,
             "graph": self.graph.to_json(),
-            "rung": str(self.rung),
+            "ladder": ladder_text(self.ladder),
             "seed": self.seed,
             "reference": self.reference,
+            "relative": None if self.relative is None else self.relative.to_json(),
+            "side": self.side,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
         """Reads what :meth:`to_json` wrote."""
-        graph, rung = Graph.from_json(data["graph"]), Rung.parse(data["rung"])
-        return cls(data["trial"], data["id"], graph, rung, data["seed"], data["reference"])
+        graph, ladder = Graph.from_json(data["graph"]), parse_ladder(data["ladder"])
+        relative = None if data["relative"] is None else Relative.from_json(data["relative"])
+        seed, reference, side = data["seed"], data["reference"], data["side"]
+        return cls(data["trial"], data["id"], graph, ladder, seed, reference, relative, side)
 
 
 @dataclass(frozen=True)

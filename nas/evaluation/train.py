@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nas.errors import NasError
 from nas.evaluation.augment import Augmentation, augment
 from nas.graph import Graph
-from nas.networks.build import build_model, get_weights, set_weights
+from nas.networks.build import Weights, build_model, get_weights, set_weights
 
 # (first epoch of 200, factor): Lee, Wang, Wong 2021, the schedule of the Keras ResNet example.
 PAPER_EPOCHS: Final = 200
@@ -45,7 +45,7 @@ def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
 
 
 class Trainer:
-    """Builds a network once and trains it on one fold after another, each from the same initial weights.
+    """Builds a network once and trains it on one fold after another, from the same initial weights or from given ones.
 
     Seconds spent are left in ``seconds``: ``build``, ``trace`` (first call of the epoch function less one ordinary
     epoch), ``train``, ``predict``.
@@ -59,7 +59,7 @@ class Trainer:
         self._recipe = recipe
         self._seed = seed
         self.model = build_model(graph, tf_keras, seed=seed)
-        self._initial = get_weights(self.model)
+        self.initial = get_weights(self.model)
         self._logits = tf_keras.Model(self.model.input, self.model.layers[-2].output)
         self._optimizer = tf_keras.optimizers.legacy.Adam(recipe.learning_rate)
         with tf.name_scope("adam"):
@@ -111,27 +111,38 @@ class Trainer:
         epochs: int,
         fold: int,
         after_epoch: Callable[[], None] = lambda: None,
+        *,
+        start: Weights | None = None,
+        done: int = 0,
     ) -> float:
-        """Trains from the initial weights for ``epochs`` epochs; returns the last epoch's mean loss.
+        """Trains for ``epochs`` epochs; returns the last epoch's mean loss.
+
+        Args:
+            images, labels: of the fold's training part.
+            epochs: of the whole training, over which the learning rate's schedule is laid.
+            fold: decides, with the seed and the epoch, the order of the images and their augmentation.
+            after_epoch: a sign of life.
+            start: weights to begin with; None for the network's own initial ones.
+            done: how many of the epochs ``start`` has behind it; the others follow.
 
         Raises:
             TrainingDivergedError: a loss that is not finite.
         """
         import tensorflow as tf
 
-        set_weights(self.model, self._initial)
+        set_weights(self.model, self.initial if start is None else start)
         for variable, value in zip(self._optimizer.variables(), self._fresh_optimizer, strict=True):
             variable.assign(value)
         x, y = tf.constant(images), tf.constant(labels)
         batch = min(self._recipe.batch, len(labels))
         loss, durations = float("nan"), []
-        for epoch in range(epochs):
-            start = time.perf_counter()
+        for epoch in range(done, epochs):
+            begin = time.perf_counter()
             rng = np.random.default_rng([self._seed, fold, epoch])
             order = rng.permutation(len(labels))[: len(labels) // batch * batch].reshape(-1, batch).astype(np.int32)
             self._optimizer.learning_rate = learning_rate(self._recipe, epoch, epochs)
             loss = float(self._epoch(x, y, order, int(rng.integers(2**31 - 1))))
-            durations.append(time.perf_counter() - start)
+            durations.append(time.perf_counter() - begin)
             after_epoch()
             if not np.isfinite(loss):
                 raise TrainingDivergedError(f"the loss became {loss} in epoch {epoch + 1} of {epochs}")

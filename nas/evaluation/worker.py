@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,7 @@ from typing import Any, Final
 from nas.errors import NasError
 from nas.evaluation.cores import CoreLease
 from nas.evaluation.limits import FILE_BYTES
-from nas.run.candidate import DISK_FULL, SYSTEM_ERROR
+from nas.run.candidate import DISK_FULL, SYSTEM_ERROR, Outcome
 
 _LEAST_DISK_BYTES: Final = 100_000
 _SWEEPS: Final = 20
@@ -49,11 +50,25 @@ def main() -> None:
     evaluation.progress = lambda: _send(writer, {"type": "progress"})
     start_seconds = time.perf_counter() - began
     _send(writer, {"type": "ready", "cores": lease.cores, "seconds": start_seconds})
+    told: list[dict[str, Any]] = []  # the next job, where it came in the place of a decision
+
+    def goes_on(outcome: Outcome, files: dict[str, bytes]) -> bool:
+        nonlocal start_seconds
+        _send(writer, {**_end("rung", outcome, files, scratch), "start_seconds": start_seconds})
+        start_seconds = 0.0
+        answer = inbox.get()
+        if "job" in answer:
+            told.append(answer)
+        return answer.get("go_on", False) is True
+
     while True:
-        message = inbox.get()
-        reply = _serve(evaluation, message["job"], scratch)
-        reply["start_seconds"], start_seconds = start_seconds, 0.0
-        _send(writer, reply)
+        message = told.pop() if told else inbox.get()
+        if "job" not in message:
+            continue
+        reply = _serve(evaluation, message, scratch, goes_on)
+        if reply is not None:
+            reply["start_seconds"], start_seconds = start_seconds, 0.0
+            _send(writer, reply)
 
 
 def _receive(reader: Connection, inbox: queue.Queue[dict[str, Any]], scratch: Path) -> None:
@@ -104,20 +119,21 @@ def _prepare(message: dict[str, Any], lease: CoreLease) -> Any:
     return Evaluation(Bundle.load(Path(message["bundle"])), setup, lease.exclusive)
 
 
-def _serve(evaluation: Any, job_json: dict[str, Any], scratch: Path) -> dict[str, Any]:
-    """One candidate; whatever it raises becomes its recorded failure."""
+def _serve(
+    evaluation: Any, message: dict[str, Any], scratch: Path, goes_on: Callable[[Outcome, dict[str, bytes]], bool]
+) -> dict[str, Any] | None:
+    """One candidate; whatever it raises becomes its recorded failure.  None where its owner ended it."""
     import tf_keras
 
     from nas.evaluation.job import Job
 
     try:
-        job = Job.from_json(job_json)
-        outcome, files = evaluation.run(job)
-        names = []
-        for name, content in files.items():
-            (scratch / name).write_bytes(content)
-            names.append(name)
-        return {"type": "done", "outcome": outcome.to_json(), "files": names}
+        inherited = {}
+        for fold, name in message.get("inherited", {}).items():
+            inherited[int(fold)] = (scratch / name).read_bytes()
+            (scratch / name).unlink()
+        ended = evaluation.run(Job.from_json(message["job"]), inherited, goes_on)
+        return None if ended is None else _end("done", ended[0], ended[1], scratch)
     except Exception as error:  # noqa: BLE001 - the worker boundary: recorded, and the search goes on
         with contextlib.suppress(OSError):  # the log is on the disk that may be full
             traceback.print_exc()
@@ -125,6 +141,13 @@ def _serve(evaluation: Any, job_json: dict[str, Any], scratch: Path) -> dict[str
     finally:
         tf_keras.backend.clear_session()
         _give_memory_back()
+
+
+def _end(kind: str, outcome: Outcome, files: dict[str, bytes], scratch: Path) -> dict[str, Any]:
+    """A rung's end, or the last one's; its files go through the scratch folder."""
+    for name, content in files.items():
+        (scratch / name).write_bytes(content)
+    return {"type": kind, "outcome": outcome.to_json(), "files": list(files)}
 
 
 def _give_memory_back() -> None:

@@ -12,7 +12,7 @@ from nas.evaluation.job import Job
 from nas.execution.deadline import Deadline
 from nas.execution.interrupt import Interrupt
 from nas.execution.patience import PATIENCE_S, Patience
-from nas.loop import Listener, Search
+from nas.loop import Decision, Listener, Search
 from nas.run.candidate import Outcome, State
 
 
@@ -35,6 +35,7 @@ class Driver:
         self._interrupt = interrupt
         self._listener = listener
         self._patience = Patience(PATIENCE_S)
+        self._ending: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_nothing, ())
@@ -59,6 +60,26 @@ class Driver:
             self.jobs[tune_id] = job
             ray.get(self.store.put_job.remote(job.trial, json.dumps(job.to_json())))
         return job
+
+    def report(self, tune_id: str, outcome: Outcome) -> Decision:
+        """What follows a finished rung; after STOP, :meth:`finish` is to be told of the same outcome."""
+        job = self.jobs.get(tune_id)
+        if job is None or self.error is not None:
+            return Decision.CONTINUE
+        try:
+            decision = self.search.report(job, outcome)
+        except NasError as error:
+            self.error = error
+            return Decision.CONTINUE
+        if decision is Decision.STOP:
+            self._ending.add(tune_id)
+        return decision
+
+    def finish_ended(self, tune_id: str, outcome: Outcome) -> None:
+        """Records the outcome of a job that :meth:`report` ended; what was stopped between two rungs is put back."""
+        if tune_id in self._ending:
+            self._ending.discard(tune_id)
+            self.finish(tune_id, outcome)
 
     def started(self, tune_id: str) -> None:
         """A worker has the job."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Final, Protocol
 
@@ -10,7 +10,7 @@ from nas.evaluation.client import Finished
 from nas.evaluation.job import Job
 from nas.execution.deadline import Deadline
 from nas.execution.interrupt import Interrupt
-from nas.loop import Search
+from nas.loop import Decision, Search
 from nas.run.candidate import State
 
 _TICK_S: Final = 0.2
@@ -27,11 +27,17 @@ class Slot(Protocol):
     def connection(self) -> Connection:
         """Becomes readable when there is something for :meth:`poll`."""
 
-    def submit(self, job: Job) -> None:
-        """Begins to evaluate."""
+    def submit(self, job: Job, inherited: Mapping[int, bytes] | None = None) -> None:
+        """Begins to evaluate, with a relative's weights by fold."""
 
     def poll(self) -> Finished | None:
-        """The end of the current job, or None while it goes on."""
+        """The end of a rung or of the current job, or None while it goes on."""
+
+    def go_on(self) -> None:
+        """After a rung: on to the next."""
+
+    def release(self) -> None:
+        """After a rung: no more of it."""
 
     def close(self) -> None:
         """Ends it, whatever it is doing."""
@@ -73,13 +79,16 @@ def _submit(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
             if job is None:
                 return
             deadline.begun(job.trial)
-            slot.submit(job)
+            slot.submit(job, search.weights_for(job))
 
 
 def _collect(search: Search, slot: Slot, deadline: Deadline) -> None:
     job = slot.job
     finished = slot.poll()
     if job is not None and finished is not None:
-        search.report(job, job.rung)
+        if search.report(job, finished.outcome) is Decision.CONTINUE and not finished.last:
+            slot.go_on()
+            return
+        slot.release()
         deadline.ended(job.trial, trained=finished.outcome.state is State.TRAINED)
         search.finish(job, finished.outcome, finished.files)

@@ -23,9 +23,13 @@ class Store:
         """Keeps a job until a worker takes it."""
         self._jobs[trial] = job
 
-    def take_job(self, trial: int) -> str:
-        """The job of a trial."""
-        return self._jobs.pop(trial)
+    def take_job(self, trial: int) -> tuple[str, dict[int, bytes]]:
+        """The job of a trial, and the weights that its relative hands down, by fold."""
+        text = self._jobs.pop(trial)
+        relative = json.loads(text)["relative"]
+        if relative is None:
+            return text, {}
+        return text, self._directory.weights(relative["id"], range(len(relative["epochs"])))
 
     def put_files(self, job: str, files: dict[str, bytes]) -> None:
         """Writes a candidate's files to the run directory."""

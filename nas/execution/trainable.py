@@ -63,23 +63,28 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         self._where = {"node": ray.get_runtime_context().get_node_id(), "host": socket.gethostname()}
         self._job_text = ""
         self._submitted: int | None = None
+        self._between_rungs = False
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The same evaluator takes the next candidate."""
         self._submitted = None
+        self._between_rungs = False
         return True
 
     def step(self) -> dict[str, Any]:
         """The outcome, or after a heartbeat without one an empty result."""
         trial = int(self.config["trial"])
         if self._submitted != trial:
-            self._job_text = ray.get(self._store.take_job.remote(trial))
+            self._job_text, inherited = ray.get(self._store.take_job.remote(trial))
             try:
-                self._evaluator.submit(Job.from_json(json.loads(self._job_text)))
+                self._evaluator.submit(Job.from_json(json.loads(self._job_text)), inherited)
             except EnvironmentStopError as error:  # this node has no room; another may have
                 failure = {"kind": SYSTEM_ERROR, "reason": str(error), "log": ""}
                 return self._result(trial, Outcome(State.FAILED, failure=failure))
             self._submitted = trial
+        elif self._between_rungs:
+            self._evaluator.go_on()
+        self._between_rungs = False
         finished = self._evaluator.poll(HEARTBEAT_S)
         if finished is None:
             return {"trial": trial, "outcome": "", "stopped": ""}
@@ -88,6 +93,7 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
                 ray.get(self._store.put_files.remote(self._job_text, dict(finished.files)))
             except EnvironmentStopError as error:  # the driver's disk is full: this candidate is put back
                 return {"trial": trial, "outcome": "", "stopped": str(error.args[0]) if error.args else str(error)}
+        self._between_rungs = not finished.last
         return self._result(trial, finished.outcome)
 
     def _result(self, trial: int, outcome: Outcome) -> dict[str, Any]:

@@ -132,10 +132,9 @@ class _Reporter(FIFOScheduler):  # type: ignore[misc]
         """CONTINUE while a rung is being trained, then what the search decides."""
         if result.get("stopped"):
             self._driver.error = EnvironmentStopError(str(result["stopped"]))
-        job = self._driver.jobs.get(trial.trial_id)
-        if job is None or not result.get("outcome"):
+        if not result.get("outcome"):
             return str(TrialScheduler.CONTINUE)
-        decision = self._driver.search.report(job, job.rung)
+        decision = self._driver.report(trial.trial_id, Outcome.from_json(json.loads(result["outcome"])))
         return str(TrialScheduler.STOP if decision is Decision.STOP else TrialScheduler.CONTINUE)
 
 
@@ -162,7 +161,7 @@ class _Finisher(tune.Callback):  # type: ignore[misc]
         self._driver.ended(trial.trial_id)
         text = (trial.last_result or {}).get("outcome")
         if text:
-            self._driver.finish(trial.trial_id, Outcome.from_json(json.loads(text)))
+            self._driver.finish_ended(trial.trial_id, Outcome.from_json(json.loads(text)))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The Ray worker itself was lost."""

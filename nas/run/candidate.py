@@ -39,6 +39,64 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class Inheritance:
+    """What the weights of a candidate owe to an evaluated relative.
+
+    Attributes:
+        relative: id of its architecture.
+        distance: 0..1, see :func:`nas.networks.relatives.distance`.
+        epochs: that the weights taken over had been trained for, one number a fold; 0 where that fold began from
+            scratch, since the relative had no weights of it.
+        share: of the candidate's numbers that come from the relative.
+        preserving: whether it computed, before it was trained, what the relative computes.
+    """
+
+    relative: str
+    distance: float
+    epochs: tuple[int, ...]
+    share: float
+    preserving: bool
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Inheritance:
+        """Reads ``asdict(inheritance)``.  Raises DecodeError on anything else."""
+        epochs = field(data, "epochs", list, tuple)
+        if not all(isinstance(e, int) and not isinstance(e, bool) and e >= 0 for e in epochs):
+            raise DecodeError(f"epochs: {epochs!r:.80} are not whole numbers")
+        return cls(
+            field(data, "relative", str),
+            field(data, "distance", int, float),
+            tuple(epochs),
+            field(data, "share", int, float),
+            field(data, "preserving", bool),
+        )
+
+
+@dataclass(frozen=True)
+class RungResult:
+    """What a candidate showed after a rung that was not its last.
+
+    Attributes:
+        rung: such as ``1x8``.
+        values: of the trained metrics, by name.
+        doubt: why it was to be stopped there; None where it was not.  One with a doubt that went on all the same was
+            chosen by lot, to see how often doubts are right.
+    """
+
+    rung: str
+    values: Mapping[str, float]
+    doubt: str | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RungResult:
+        """Reads ``asdict(result)``.  Raises DecodeError on anything else."""
+        values = field(data, "values", dict)
+        for name, value in values.items():
+            of_kind(value, name, int, float)
+        return cls(field(data, "rung", str), values, field(data, "doubt", str, NoneType))
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What an evaluation found.
 
@@ -50,6 +108,8 @@ class Outcome:
         seconds: where the time went, by phase.
         failure: for a failed candidate its ``kind``, ``reason`` and the ``log`` tail.
         worker: what is worth knowing of the process that evaluated it.
+        inheritance: where its weights began; None for a training from scratch.
+        stopped: why it was not trained to the full effort; None where it was.  It is no member of a front.
     """
 
     state: State
@@ -59,6 +119,13 @@ class Outcome:
     seconds: Mapping[str, float] = default(default_factory=dict)
     failure: Mapping[str, str] | None = None
     worker: Mapping[str, Any] = default(default_factory=dict)
+    inheritance: Inheritance | None = None
+    stopped: str | None = None
+
+    @property
+    def inherited_epochs(self) -> int:
+        """Epochs that the weights of fold 0 had behind them when they were taken over."""
+        return self.inheritance.epochs[0] if self.inheritance is not None and self.inheritance.epochs else 0
 
     @property
     def environmental(self) -> bool:
@@ -75,6 +142,8 @@ class Outcome:
             "seconds": {name: round(s, 4) for name, s in self.seconds.items()},
             "failure": None if self.failure is None else dict(self.failure),
             "worker": dict(self.worker),
+            "inheritance": None if self.inheritance is None else asdict(self.inheritance),
+            "stopped": self.stopped,
         }
 
     @classmethod
@@ -88,6 +157,7 @@ class Outcome:
             for name in ("kind", "reason"):
                 field(failure, name, str)
         seconds = field(data, "seconds", dict)
+        inheritance = of_kind(data.get("inheritance"), "inheritance", dict, NoneType)
         for name, value in seconds.items():
             of_kind(value, f"seconds of {name}", int, float)
         return cls(
@@ -98,6 +168,8 @@ class Outcome:
             seconds=seconds,
             failure=failure,
             worker=of_kind(data.get("worker", {}), "worker", dict),
+            inheritance=None if inheritance is None else Inheritance.from_json(inheritance),
+            stopped=of_kind(data.get("stopped"), "stopped", str, NoneType),
         )
 
 
@@ -115,6 +187,8 @@ class Candidate:
         cost: exact costs.
         outcome: what was found, None while it is running.
         repeat_of: the earlier trial that stands for the same architecture.
+        relative: trial whose weights it is to start from; None for a training from scratch.
+        rungs: what it showed on its way, its last rung left out.
     """
 
     trial: int
@@ -126,6 +200,8 @@ class Candidate:
     cost: Cost
     outcome: Outcome | None = None
     repeat_of: int | None = None
+    relative: int | None = None
+    rungs: tuple[RungResult, ...] = ()
 
     @property
     def state(self) -> State:
@@ -182,14 +258,23 @@ class Candidate:
             "seed": self.seed,
             "cost": asdict(self.cost),
             "repeat_of": self.repeat_of,
+            "relative": self.relative,
         }
 
     @classmethod
-    def from_json(cls, trial: int, start: Mapping[str, Any], outcome: Mapping[str, Any] | None) -> Candidate:
-        """Reads :meth:`start_json` and an outcome back.  Raises DecodeError on anything else."""
+    def from_json(
+        cls,
+        trial: int,
+        start: Mapping[str, Any],
+        outcome: Mapping[str, Any] | None,
+        rungs: Sequence[Mapping[str, Any]] = (),
+    ) -> Candidate:
+        """Reads :meth:`start_json`, an outcome and rungs back.  Raises DecodeError on anything else."""
         repeat_of = field(start, "repeat_of", int, NoneType)
-        if repeat_of is not None and not 0 <= repeat_of < trial:
-            raise DecodeError(f"repeat_of: trial {repeat_of} does not come before trial {trial}")
+        relative = of_kind(start.get("relative"), "relative", int, NoneType)
+        for name, earlier in (("repeat_of", repeat_of), ("relative", relative)):
+            if earlier is not None and not 0 <= earlier < trial:
+                raise DecodeError(f"{name}: trial {earlier} does not come before trial {trial}")
         architecture_id = field(start, "id", str)
         if not _ID.fullmatch(architecture_id):
             raise DecodeError(f"id: {architecture_id!r:.80} is no architecture's")
@@ -203,6 +288,8 @@ class Candidate:
             cost=Cost.from_json(field(start, "cost", dict)),
             outcome=None if outcome is None else Outcome.from_json(outcome),
             repeat_of=repeat_of,
+            relative=relative,
+            rungs=tuple(RungResult.from_json(rung) for rung in rungs),
         )
 
     def network(self) -> Architecture:

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,13 @@ SCHEMA: Final = 1
 RESULTS: Final = Path("results")
 _MAX_DIGITS: Final = 10
 _LONGEST_PATH: Final = 3900  # Linux allows 4,095 bytes, the files of a run included
+
+
+def weights_name(fold: int) -> str:
+    """Name of the file that holds a candidate's weights of a fold."""
+    return f"weights-fold{fold}.npz"
+
+
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -63,6 +70,14 @@ class RunDirectory:
         """Writes files of one candidate, each atomically."""
         for name, content in files.items():
             write_atomic(self.model_file(architecture_id, name), content)
+
+    def weights(self, architecture_id: str, folds: Iterable[int]) -> dict[int, bytes]:
+        """Weights of one candidate as files, by fold; folds that there are none of are left out."""
+        found = {}
+        for k in folds:
+            with contextlib.suppress(OSError):
+                found[k] = self.model_file(architecture_id, weights_name(k)).read_bytes()
+        return found
 
     def stored(self) -> set[str]:
         """Ids of the candidates that have a folder; what else lies there, links above all, is not ours."""
@@ -112,6 +127,20 @@ class RunDirectory:
         except DecodeError as error:
             raise DecodeError(f"{path}: damaged: {error}; restore the file, or start a new search") from error
         return data
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """The events of one kind, in order; lines that a crash tore are passed over."""
+        found = []
+        try:
+            lines = (self.path / "events.jsonl").read_bytes().splitlines()
+        except OSError:
+            return []
+        for line in lines:
+            with contextlib.suppress(ValueError, RecursionError):
+                event = json.loads(line)
+                if isinstance(event, dict) and event.get("event") == kind:
+                    found.append(event)
+        return found
 
     def append_event(self, kind: str, **fields: Any) -> None:
         """Appends one line to events.jsonl: what is no trial."""

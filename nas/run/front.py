@@ -138,8 +138,9 @@ class FrontArchive:
         return self._front
 
     def add(self, candidate: Candidate) -> bool:
-        """Takes a candidate in; whether the front is another one now."""
-        values = candidate.values(self._objectives) if candidate.state is State.TRAINED else None
+        """Takes a candidate in; whether the front is another one now.  What was stopped on its way is no member."""
+        whole = candidate.outcome is not None and candidate.outcome.stopped is None
+        values = candidate.values(self._objectives) if candidate.state is State.TRAINED and whole else None
         if values is None:
             return False
         losses = self._losses(values)

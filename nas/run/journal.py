@@ -250,6 +250,10 @@ class JournalWriter:
         }
         self._append([record])
 
+    def note_trial(self, trial_id: int, user_attrs: Mapping[str, Any]) -> None:
+        """Attributes of a trial that goes on."""
+        self._append(_user_records(trial_id, user_attrs))
+
     def finish_trial(
         self,
         trial_id: int,
@@ -259,10 +263,7 @@ class JournalWriter:
         values: Sequence[float] | None,
     ) -> None:
         """Attributes and the state that ends a trial, in one write; the state comes last, so half of it is none."""
-        records: list[dict[str, Any]] = [
-            {"op_code": JournalOperation.SET_TRIAL_USER_ATTR, "trial_id": trial_id, "user_attr": {key: value}}
-            for key, value in user_attrs.items()
-        ]
+        records = _user_records(trial_id, user_attrs)
         records += [
             {"op_code": JournalOperation.SET_TRIAL_SYSTEM_ATTR, "trial_id": trial_id, "system_attr": {key: value}}
             for key, value in system_attrs.items()
@@ -308,6 +309,11 @@ class JournalWriter:
                 os.truncate(self._path, size)
             except OSError:
                 return
+
+
+def _user_records(trial_id: int, attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    operation = JournalOperation.SET_TRIAL_USER_ATTR
+    return [{"op_code": operation, "trial_id": trial_id, "user_attr": {k: v}} for k, v in attributes.items()]
 
 
 def _now() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +24,7 @@ from nas.decoding import reason
 from nas.errors import DecodeError, NasError
 from nas.indicator import Status, Verdict
 from nas.pareto import Objective
-from nas.run.candidate import Candidate, State
+from nas.run.candidate import Candidate, RungResult, State
 from nas.run.journal import (
     DAMAGE,
     Contents,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 STUDY_NAME: Final = "nas"
 START: Final = "candidate"
 OUTCOME: Final = "outcome"
+RUNG: Final = "rung "  # begins the name of an attribute, one a finished rung that was not the last
 _CONSTRAINT: Final = "constraints"
 _log = logging.getLogger(__name__)
 
@@ -163,6 +164,10 @@ class RunStudy:
         self._ids[candidate.trial] = self._next_id
         self._next_id += 1
 
+    def record_rung(self, candidate: Candidate, result: RungResult) -> None:
+        """Appends what a running candidate has shown so far."""
+        self._writer.note_trial(self._ids[candidate.trial], {RUNG + result.rung: asdict(result)})
+
     def record_finish(self, candidate: Candidate) -> None:
         """Appends a finished candidate's outcome; the last record makes it finished."""
         if candidate.outcome is None:
@@ -214,7 +219,8 @@ def told_study(candidates: Sequence[Candidate], objectives: Sequence[Objective],
 def _candidate(number: int, entry: Entry) -> Candidate:
     try:
         outcome = entry.user_attrs.get(OUTCOME) if entry.state.is_finished() else None
-        return Candidate.from_json(number, entry.user_attrs[START], outcome)
+        rungs = [told for name, told in entry.user_attrs.items() if name.startswith(RUNG)]
+        return Candidate.from_json(number, entry.user_attrs[START], outcome, rungs)
     except (DecodeError, *DAMAGE) as error:
         raise DecodeError(
             f"study.journal: trial {number} is not one of this search ({reason(error)}); restore the file from a copy"
@@ -250,9 +256,11 @@ def _told(candidate: Candidate, objectives: Sequence[Objective]) -> tuple[TrialS
 
 
 def _notes(candidate: Candidate) -> dict[str, Any]:
-    """What else a sampler learns of a finished candidate: its effort.  Weights are not inherited yet."""
-    effort = None if candidate.outcome is None else candidate.outcome.effort
-    return {} if effort is None else {EFFORT: Rung.parse(effort).as_effort()}
+    """What else a sampler learns of a finished candidate: its effort, inherited epochs with it."""
+    outcome = candidate.outcome
+    if outcome is None or outcome.effort is None:
+        return {}
+    return {EFFORT: Rung.parse(outcome.effort).as_effort(outcome.inherited_epochs)}
 
 
 def _constraints(verdicts: Iterable[Verdict]) -> dict[str, float]:

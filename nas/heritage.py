@@ -1,0 +1,69 @@
+"""Whose weights a candidate starts from, and whose are kept for that.
+
+Weights are kept of the prototype, of front members and of the latest candidates.  What may be chosen follows from the
+results that the sampler was told of alone, so that a search that is deterministic stays so; and it is always a part of
+what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from nas.evaluation.job import Relative
+from nas.graph import Graph
+from nas.networks.relatives import distance
+from nas.run.candidate import Candidate, State
+from nas.rung import Rung
+
+RECENT: Final = 16  # trials whose weights are kept though they are no members of the front
+FARTHEST: Final = 0.75  # distance beyond which too little would be inherited
+
+
+class Heritage:
+    """The candidates that have weights to give.
+
+    Args:
+        prototype: id of the architecture that always has.
+    """
+
+    def __init__(self, prototype: str) -> None:
+        self._prototype = prototype
+        self._givers: dict[int, tuple[Candidate, Graph]] = {}
+
+    def told(self, candidate: Candidate) -> None:
+        """A candidate is finished, for everybody to know."""
+        if candidate.state is State.TRAINED and candidate.repeat_of is None:
+            self._givers[candidate.trial] = (candidate, candidate.network().graph())
+
+    def forget(self, kept: set[str]) -> None:
+        """Drops those whose weights are gone."""
+        self._givers = {n: giver for n, giver in self._givers.items() if giver[0].id in kept}
+
+    def choose(self, graph: Graph, members: Iterable[Candidate], first_recent: int) -> int | None:
+        """Trial of the nearest relative of a network; None where none is near enough.
+
+        Args:
+            graph: of the network.
+            members: of the front.
+            first_recent: trials from this one on count as well.
+        """
+        allowed = {m.id for m in members} | {self._prototype}
+        near: tuple[float, int] | None = None
+        for trial, (giver, its_graph) in self._givers.items():
+            if trial >= first_recent or giver.id in allowed:
+                found = (distance(its_graph, graph), trial)
+                near = found if near is None or found < near else near
+        return None if near is None or near[0] > FARTHEST else near[1]
+
+    @staticmethod
+    def relative(giver: Candidate, graph: Graph) -> Relative | None:
+        """What an evaluator must know of the relative; None where it was never trained."""
+        outcome = giver.outcome
+        if outcome is None or outcome.effort is None:
+            return None
+        rung = Rung.parse(outcome.effort)
+        before = outcome.inheritance.epochs if outcome.inheritance is not None else ()
+        epochs = tuple(rung.epochs + (before[k] if k < len(before) else 0) for k in range(rung.folds))
+        its_graph = giver.network().graph()
+        return Relative(giver.id, its_graph, distance(its_graph, graph), epochs)

@@ -1,0 +1,104 @@
+"""Members of the front are trained again from scratch now and then, to see what inherited weights make of a score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy import stats  # type: ignore[import-untyped]
+
+from nas.measurement import is_number
+from nas.run.candidate import Candidate, Outcome, State
+from nas.run.directory import RunDirectory
+
+EVERY: Final = 10  # evaluated candidates
+SCRATCH: Final = "scratch"  # names such a training's files
+_EVENT: Final = "rescored"
+
+
+class Rescoring:
+    """Which members were trained again.
+
+    Args:
+        directory: of the run, whose events tell.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        self._begun = {str(event.get("id")) for event in directory.events(_EVENT)}
+
+    def due(self, members: Iterable[Candidate], charged: int) -> Candidate | None:
+        """The member to train again now, that with the most inherited epochs; None while it is not time or none has.
+
+        Args:
+            members: of the front.
+            charged: candidates evaluated so far.
+        """
+        if len(self._begun) >= charged // EVERY:
+            return None
+        heirs = [m for m in members if m.outcome is not None and m.outcome.inherited_epochs and m.id not in self._begun]
+        if not heirs:
+            return None
+        chosen = max(heirs, key=lambda m: (m.outcome.inherited_epochs if m.outcome else 0, -m.trial))
+        self._begun.add(chosen.id)
+        return chosen
+
+    def record(self, member: Candidate, outcome: Outcome) -> None:
+        """Appends what a member showed from scratch."""
+        trained = outcome.state is State.TRAINED
+        self._directory.append_event(
+            _EVENT,
+            id=member.id,
+            trial=member.trial,
+            effort=outcome.effort,
+            inherited_epochs=0 if member.outcome is None else member.outcome.inherited_epochs,
+            accuracy=member.value("accuracy"),
+            from_scratch=outcome.measurements["accuracy"].value if trained else None,
+            failure=None if outcome.failure is None else dict(outcome.failure),
+        )
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How much more inherited accuracies say than trainings from scratch, over the members that were trained again.
+
+    Attributes:
+        members: how many.
+        mean: inherited minus from scratch.
+        low, high: its 95 % interval (Student's t over members); None for fewer than two.
+    """
+
+    members: int
+    mean: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        networks = "1 member" if self.members == 1 else f"{self.members} members"
+        interval = "" if self.low is None or self.high is None else f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return (
+            f"trained again from scratch: {networks}; inherited weights scored {100 * self.mean:+.1f} points"
+            f"{interval} against that"
+        )
+
+
+def drift(events: Sequence[dict[str, Any]]) -> Drift | None:
+    """The drift that a run's events tell of; None where no member was trained again."""
+    pairs = [(e.get("accuracy"), e.get("from_scratch")) for e in events]
+    found = np.array([[a, b] for a, b in pairs if is_number(a) and is_number(b)], dtype=float).reshape(-1, 2)
+    differences = found[:, 0] - found[:, 1]
+    n = len(differences)
+    if not n:
+        return None
+    mean = float(differences.mean())
+    if n == 1:
+        return Drift(1, mean, None, None)
+    half = float(stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n))
+    return Drift(n, mean, mean - half, mean + half)
+
+
+def drift_of(directory: RunDirectory) -> Drift | None:
+    """The drift of a run."""
+    return drift(directory.events(_EVENT))
