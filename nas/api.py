@@ -26,6 +26,7 @@ from nas.loop import Listener, Plan, Search, Silent, check_plan
 from nas.measurement import is_number
 from nas.pareto import objectives_of
 from nas.reach import check_reachable
+from nas.rescoring import Drift, drift_of
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate, State, charged
 from nas.run.directory import FrontWriter, RunDirectory, find_run, new_run_directory, remove_unbegun
@@ -243,6 +244,11 @@ class Run:
                 f"{self.path}/run.yaml: reference_point has {len(point)} values for {objectives} objectives; restore it"
             )
         return point
+
+    @property
+    def drift(self) -> Drift | None:
+        """What inherited weights make of a score, by the members that were trained again; None where none was."""
+        return drift_of(self.directory)
 
     def rebuild(self) -> Front:
         """Restores all that is derived: front.json, front.csv, plots, generators.json."""

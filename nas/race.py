@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from nas.indicator import METRICS, Indicator, Status, Step
 from nas.pareto import Objective
@@ -115,7 +115,7 @@ def _optimism(name: str, value: float, shown: Outcome, finished: Iterable[Candid
     if n < _LEAST:
         return math.inf
     spread = max(float(np.std(gains, ddof=1)), _STEADIEST) * math.sqrt(1 + 1 / n)
-    most = _logit(value) + float(np.mean(gains)) + float(stats.t.ppf(CONFIDENCE, n - 1)) * spread
+    most = _logit(value) + float(np.mean(gains)) + float(stdtrit(n - 1, CONFIDENCE)) * spread
     return 1.0 / (1.0 + math.exp(-most))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from nas.measurement import is_number
 from nas.run.candidate import Candidate, Outcome, State
@@ -95,7 +95,7 @@ def drift(events: Sequence[dict[str, Any]]) -> Drift | None:
     mean = float(differences.mean())
     if n == 1:
         return Drift(1, mean, None, None)
-    half = float(stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1) / np.sqrt(n))
     return Drift(n, mean, mean - half, mean + half)
 
 

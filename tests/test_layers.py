@@ -28,6 +28,7 @@ FLOORS = (
     ("networks",),
     ("deploy", "report"),
     ("synthesis", "evaluation"),
+    ("race", "heritage", "rescoring"),
     ("loop",),
     ("settings", "generators"),
     ("execution",),

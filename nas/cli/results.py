@@ -55,6 +55,9 @@ def front(
             console.print(front_table(found))
         for line in _beyond_chance(opened, candidates):
             console.print(line, soft_wrap=True)
+        drift = opened.drift
+        if drift is not None:
+            console.print(str(drift), soft_wrap=True)
         baseline = opened.baseline
         if baseline is not None:
             console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)

@@ -146,6 +146,9 @@ def candidate_line(candidate: Candidate) -> str:
         head += f" acc {accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
     if latency is not None:
         head += f" {latency:.2f} ms"
+    outcome = candidate.outcome
+    if outcome is not None and outcome.stopped is not None:
+        return f"{head} stopped after {outcome.effort}: {outcome.stopped}"
     word = candidate.status.value if candidate.state is State.TRAINED else candidate.state.value
     return f"{head} {word}{why}"
 

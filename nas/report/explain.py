@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from statistics import median
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Ind
         ``costs`` and ``measurements``: ``{metric: {"value", ..., "prototype", "ratio"}}``; ``verdicts``, each with
         metric, value, low, high, bound, side, status, step and seconds; ``not_measured``: ``[{"metric", "reason"}]``;
         ``not_judged``: constraints as text, null without an indicator; ``failure``: kind, reason and log, or null;
+        ``rungs``: what it showed before its last one; ``stopped``: why it was not trained to the full effort, or null;
+        ``inheritance``: where its weights began, null for a training from scratch;
         ``seconds`` by phase and ``seconds_total``, null where no time was recorded.
     """
     outcome = candidate.outcome
@@ -48,6 +51,9 @@ def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Ind
         "edits": list(candidate.edits),
         "seed": candidate.seed,
         "effort": None if outcome is None else outcome.effort,
+        "rungs": [asdict(rung) for rung in candidate.rungs],
+        "stopped": None if outcome is None else outcome.stopped,
+        "inheritance": None if outcome is None or outcome.inheritance is None else asdict(outcome.inheritance),
         "costs": {name: _beside(getattr(candidate.cost, name), getattr(prototype.cost, name)) for name in COSTS},
         "measurements": _measurements(candidate, prototype),
         "verdicts": [_verdict(candidate, v) for v in candidate.verdicts],
@@ -106,6 +112,8 @@ def _why(c: Candidate) -> str:
         return (
             f"its evaluation failed: {failure.get('kind', 'unknown kind')}: {failure.get('reason', 'no reason known')}"
         )
+    if c.outcome.stopped is not None:
+        return f"stopped after {c.outcome.effort}: {c.outcome.stopped}"
     if refused is not None:
         reason = f"{bound_text(refused)} is violated: {refused.value:.6g}"
         return f"rejected before training: {reason}" if c.state is State.REJECTED else f"trained, but {reason}"
@@ -136,6 +144,8 @@ def summary(candidates: Sequence[Candidate], indicator: Indicator) -> dict[str, 
         ``candidates, trained, rejected, failed, repeats, running``: counts; ``trained_by_status``;
         ``constraints``: one entry a constraint in the order of evaluation, with its step, how many candidates it
         rejected before training and how many trained ones it refuted; ``failed_by_kind``;
+        ``stopped_at``: how many ended after which rung; ``lot``: how many were trained on in spite of a doubt, and how
+        many of them no candidate dominated in accuracy and parameters in the end;
         ``seconds_by_phase`` and ``seconds_by_state`` (null where nothing was recorded: failed evaluations record no
         time); ``median_trained_seconds`` and ``seconds_saved``: both null while nothing is trained.  Saved is an
         estimate: the median trained candidate's seconds less what was spent, summed over the rejected ones.  The
@@ -154,6 +164,8 @@ def summary(candidates: Sequence[Candidate], indicator: Indicator) -> dict[str, 
         "failed": states[State.FAILED],
         "repeats": states[State.REPEAT],
         "running": states[State.RUNNING],
+        "stopped_at": dict(Counter(str(c.outcome.effort) for c in own if c.outcome and c.outcome.stopped)),
+        "lot": _lot(own),
         "trained_by_status": dict(Counter(c.status.value for c in own if c.state is State.TRAINED)),
         "constraints": [_fallen(own, k.measured, k.upper, str(k), k.step) for k in indicator.constraints],
         "failed_by_kind": dict(Counter(f.get("kind", "unknown") for f in failures)),
@@ -175,6 +187,23 @@ def _fallen(own: Sequence[Candidate], metric: str, upper: bool, text: str, step:
         "rejected_seconds": sum(spent(c) for c in rejected),
         "refuted_after_training": len(fell) - len(rejected),
     }
+
+
+def _lot(own: Sequence[Candidate]) -> dict[str, int]:
+    """Of those that should have been stopped and went on by lot: how many, and for how many that was right.
+
+    A doubt was wrong where the candidate, trained to the end, is more accurate than every one that has no more
+    parameters.
+    """
+    ended = [c for c in own if c.state is State.TRAINED and c.outcome is not None and c.outcome.stopped is None]
+    drawn = [c for c in ended if any(rung.doubt is not None for rung in c.rungs)]
+    return {"drawn": len(drawn), "wrongly_doubted": sum(_undominated(c, ended) for c in drawn)}
+
+
+def _undominated(candidate: Candidate, others: Sequence[Candidate]) -> bool:
+    own = candidate.value("accuracy") or 0.0
+    cheaper = (c for c in others if c.id != candidate.id and c.cost.params <= candidate.cost.params)
+    return all((c.value("accuracy") or 0.0) < own for c in cheaper)
 
 
 def spent(c: Candidate) -> float:

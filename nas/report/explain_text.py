@@ -24,6 +24,7 @@ def candidate_lines(explanation: Mapping[str, Any]) -> list[str]:
     lines += textwrap.wrap(e["why"], _WIDTH, initial_indent="  ", subsequent_indent="  ")
     lines.append(f"  parent: {e['parent'] or 'none'}" + (f"  effort: {e['effort']}" if e["effort"] else ""))
     lines += [f"  edit: {edit}" for edit in e["edits"]]
+    lines += [*_climb(e)]
     lines += ["", "costs (counted from the graph)", *_values(e["costs"])]
     if e["measurements"]:
         lines += ["", "measured", *_values(e["measurements"])]
@@ -49,6 +50,13 @@ def summary_lines(found: Mapping[str, Any]) -> list[str]:
     ]
     if s["trained_by_status"]:
         lines.append("trained: " + ", ".join(f"{n} {status}" for status, n in s["trained_by_status"].items()))
+    if s["stopped_at"]:
+        lines.append("stopped on the way: " + ", ".join(f"{n} after {rung}" for rung, n in s["stopped_at"].items()))
+    if s["lot"]["drawn"]:
+        lines.append(
+            f"  {s['lot']['drawn']} more were trained to the end by lot, to see: "
+            f"{s['lot']['wrongly_doubted']} of them should not have been doubted"
+        )
     for c in s["constraints"]:
         lines.append(
             f"  {c['constraint']} ({c['step']}): {c['rejected']} rejected before training in "
@@ -65,6 +73,20 @@ def summary_lines(found: Mapping[str, Any]) -> list[str]:
             f"saved by rejecting early: about {_signed(saved)} (a trained candidate takes {usual:.1f} s, the median)"
         )
     return lines
+
+
+def _climb(e: Mapping[str, Any]) -> Iterator[str]:
+    """Where the weights began, and what was shown on the way."""
+    if e["inheritance"] is not None:
+        i = e["inheritance"]
+        epochs = ", ".join(map(str, i["epochs"]))
+        yield (
+            f"  weights from {i['relative']} (distance {i['distance']:.2f}, {i['share']:.0%} of the numbers, "
+            f"{epochs} epochs by fold{', function kept' if i['preserving'] else ''})"
+        )
+    for rung in e["rungs"]:
+        doubt = "" if rung["doubt"] is None else f"; went on by lot though {rung['doubt']}"
+        yield f"  after {rung['rung']}: accuracy {rung['values'].get('accuracy', float('nan')):.1%}{doubt}"
 
 
 def _values(values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
