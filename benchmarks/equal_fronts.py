@@ -1,7 +1,7 @@
 """CPU-seconds until a search's front equals the one that benchmarks/optuna_keras.py reaches with its whole budget.
 
     python benchmarks/optuna_keras.py        --data synthetic --seed 0 --out rival/faces-0     # seeds 0, 1, 2
-    python benchmarks/equal_fronts.py search --data synthetic --seed 0 --out ours/faces-0 [--effort 1x20]
+    python benchmarks/equal_fronts.py search --data synthetic --seed 0 --out ours/faces-0 [--effort 1x5,1x20]
     python benchmarks/equal_fronts.py compare --data synthetic --seeds 0,1,2 --rival rival/faces-{} --ours ours/faces-{}
 
 Both have the same space (benchmarks/small.yaml), data, fold, image size and cap of 30,000 parameters; ours is one
@@ -40,7 +40,7 @@ from nas.indicator import Constraint, Indicator
 from nas.pareto import hypervolume, non_dominated
 from nas.run.candidate import Candidate, charged
 from nas.run.front import Front
-from nas.rung import Rung
+from nas.rung import parse_ladder
 
 FRESH_SEED = 2_000_000_000  # of the trainings that both fronts are judged by
 MILESTONES = "fronts.jsonl"
@@ -56,7 +56,8 @@ class Moment:
 
 def options_of(arguments: argparse.Namespace) -> SearchOptions:
     """All that is said of the training effort is said here."""
-    return SearchOptions(effort=Rung.parse(arguments.effort), image_size=arguments.size)
+    ladder = parse_ladder(arguments.effort)
+    return SearchOptions(effort=ladder, inherit=arguments.inherit, image_size=arguments.size)
 
 
 def tree_cpu_seconds() -> float:
@@ -251,7 +252,8 @@ def main() -> None:
     part = parts.choices["search"]
     part.add_argument("--space", default=str(Path(__file__).parent / "small.yaml"))
     part.add_argument("--seed", type=int, default=0)
-    part.add_argument("--effort", default="1x20", help="what a candidate is trained for")
+    part.add_argument("--effort", default="1x5,1x20", help="what a candidate is trained for")
+    part.add_argument("--inherit", action=argparse.BooleanOptionalAction, default=True, help="weights of relatives")
     part.add_argument("--trials", type=int, default=60, help="candidates that reach an evaluator")
     part.add_argument("--sampler", default="synthesis")
     part.add_argument("--out", type=Path, required=True)
