@@ -3,6 +3,9 @@
 Weights are kept of the prototype, of front members and of the latest candidates.  What may be chosen follows from the
 results that the sampler was told of alone, so that a search that is deterministic stays so; and it is always a part of
 what is kept.
+
+The score of an heir speaks for all epochs that its weights have seen.  So that late candidates are not preferred for
+the length of their line, weights that have seen more than :data:`OLDEST` full trainings are handed down no more.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ from typing import Final
 from nas.evaluation.job import Relative
 from nas.graph import Graph
 from nas.networks.relatives import distance
-from nas.run.candidate import Candidate, State
+from nas.run.candidate import Candidate, Outcome, State
 from nas.rung import Rung
 
 RECENT: Final = 16  # trials whose weights are kept though they are no members of the front
+OLDEST: Final = 2.0  # full trainings behind weights that are still handed down
 FARTHEST: Final = 0.75  # distance beyond which too little would be inherited
 
 
@@ -25,15 +29,20 @@ class Heritage:
 
     Args:
         prototype: id of the architecture that always has.
+        full: epochs of a full training.
     """
 
-    def __init__(self, prototype: str) -> None:
+    def __init__(self, prototype: str, full: int) -> None:
         self._prototype = prototype
+        self._oldest = OLDEST * full
         self._givers: dict[int, tuple[Candidate, Graph]] = {}
 
     def told(self, candidate: Candidate) -> None:
         """A candidate is finished, for everybody to know."""
-        if candidate.state is State.TRAINED and candidate.repeat_of is None:
+        outcome = candidate.outcome
+        if outcome is None or outcome.effort is None or candidate.state is not State.TRAINED:
+            return
+        if candidate.repeat_of is None and max(_seen(outcome)) <= self._oldest:
             self._givers[candidate.trial] = (candidate, candidate.network().graph())
 
     def forget(self, kept: set[str]) -> None:
@@ -62,8 +71,11 @@ class Heritage:
         outcome = giver.outcome
         if outcome is None or outcome.effort is None:
             return None
-        rung = Rung.parse(outcome.effort)
-        before = outcome.inheritance.epochs if outcome.inheritance is not None else ()
-        epochs = tuple(rung.epochs + (before[k] if k < len(before) else 0) for k in range(rung.folds))
         its_graph = giver.network().graph()
-        return Relative(giver.id, its_graph, distance(its_graph, graph), epochs)
+        return Relative(giver.id, its_graph, distance(its_graph, graph), _seen(outcome))
+
+
+def _seen(outcome: Outcome) -> tuple[int, ...]:
+    """Epochs that the weights of each fold have seen, inherited ones included."""
+    rung = Rung.parse(str(outcome.effort))
+    return tuple(rung.epochs + outcome.inherited_epochs(k) for k in range(rung.folds))

@@ -121,7 +121,7 @@ class Search:
         self._race = Race(plan.objectives, plan.indicator, plan.seed)
         self._doubts: dict[int, str] = {}  # why trials are stopped that have not ended yet
         self._told_front = FrontArchive(plan.objectives, plan.reference_point)
-        self._heritage = Heritage(self._prototype.id)
+        self._heritage = Heritage(self._prototype.id, plan.ladder[-1].epochs)
         self._rescoring = Rescoring(directory)
         self.charged = 0  # how many count against the budget
         self._take_up(study.load(self._distributions))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ class Rescoring:
         self._directory = directory
         self._begun = {str(event.get("id")) for event in directory.events(_EVENT)}
 
-    def due(self, members: Iterable[Candidate], charged: int) -> Candidate | None:
+    def due(self, members: Sequence[Candidate], charged: int) -> Candidate | None:
         """The member to train again now, that with the most inherited epochs; None while it is not time or none has.
 
         Args:
@@ -38,10 +38,12 @@ class Rescoring:
         """
         if len(self._begun) >= charged // EVERY:
             return None
-        heirs = [m for m in members if m.outcome is not None and m.outcome.inherited_epochs and m.id not in self._begun]
+        heirs = [
+            m for m in members if m.outcome is not None and m.outcome.inherited_epochs() and m.id not in self._begun
+        ]
         if not heirs:
             return None
-        chosen = max(heirs, key=lambda m: (m.outcome.inherited_epochs if m.outcome else 0, -m.trial))
+        chosen = max(heirs, key=lambda m: (m.outcome.inherited_epochs() if m.outcome else 0, -m.trial))
         self._begun.add(chosen.id)
         return chosen
 
@@ -53,7 +55,7 @@ class Rescoring:
             id=member.id,
             trial=member.trial,
             effort=outcome.effort,
-            inherited_epochs=0 if member.outcome is None else member.outcome.inherited_epochs,
+            inherited_epochs=0 if member.outcome is None else member.outcome.inherited_epochs(),
             accuracy=member.value("accuracy"),
             from_scratch=outcome.measurements["accuracy"].value if trained else None,
             failure=None if outcome.failure is None else dict(outcome.failure),

@@ -247,7 +247,7 @@ def test_members_are_trained_again_from_scratch(tmp_path: Path) -> None:
             charged.append(search.charged)
             assert job.relative is None and job.ladder == LADDER[-1:] and job.trial < 0
             member = search.candidates[-1 - job.trial]
-            assert member.id == job.id and member.outcome is not None and member.outcome.inherited_epochs > 0
+            assert member.id == job.id and member.outcome is not None and member.outcome.inherited_epochs() > 0
             search.finish(job, shown(0.25, "2x6"), {"predictions-scratch.npz": b"x"})
             assert (tmp_path / "models" / job.id / "predictions-scratch.npz").read_bytes() == b"x"
         else:
@@ -275,7 +275,7 @@ def test_drift_is_the_mean_difference_with_students_interval() -> None:
 
 
 def test_the_nearest_relative_is_chosen_among_those_allowed() -> None:
-    heritage = Heritage(SPACE.prototype.id)
+    heritage = Heritage(SPACE.prototype.id, 8)
     architectures = [SPACE.prototype, *(SPACE.sample(np.random.default_rng(n)) for n in range(5))]
     candidates = [
         replace(trained(n, 0.5), id=a.id, architecture=a.to_json(), cost=a.cost()) for n, a in enumerate(architectures)
@@ -326,7 +326,7 @@ def test_a_search_with_rungs_is_deterministic_across_a_resume(tmp_path: Path, fi
     shorter.resume(budget=5, dataset=blobs())
     assert told(shorter) == told(finished)
     assert any(c.relative is not None for c in finished.candidates)
-    assert any(c.outcome and c.outcome.inherited_epochs for c in finished.candidates)
+    assert any(c.outcome and c.outcome.inherited_epochs() for c in finished.candidates)
     assert finished.drift is not None and finished.drift.members == 1
 
 
@@ -346,7 +346,9 @@ def test_the_same_on_ray(tmp_path: Path) -> None:
         assert c.relative is not None and c.outcome is not None and c.outcome.inheritance is not None
         giver = run.candidates[c.relative].outcome
         assert giver is not None and giver.effort is not None
-        assert c.outcome.inherited_epochs == Rung.parse(giver.effort).epochs + giver.inherited_epochs
+        assert c.outcome.inheritance.epochs[0] == Rung.parse(giver.effort).epochs + giver.inherited_epochs()
+        assert c.outcome.inherited_epochs() == round(c.outcome.inheritance.share * c.outcome.inheritance.epochs[0])
+        assert c.outcome.inheritance.epochs[0] <= 2 * 4  # nothing is handed down for ever
 
 
 def secretive(planted: list[str]) -> Dataset:

@@ -122,10 +122,10 @@ class Outcome:
     inheritance: Inheritance | None = None
     stopped: str | None = None
 
-    @property
-    def inherited_epochs(self) -> int:
-        """Epochs that the weights of fold 0 had behind them when they were taken over."""
-        return self.inheritance.epochs[0] if self.inheritance is not None and self.inheritance.epochs else 0
+    def inherited_epochs(self, fold: int = 0) -> int:
+        """Epochs that came with a fold's weights: those behind them, by the share of the numbers that they gave."""
+        i = self.inheritance
+        return 0 if i is None or fold >= len(i.epochs) else round(i.share * i.epochs[fold])
 
     @property
     def environmental(self) -> bool:

@@ -260,7 +260,7 @@ def _notes(candidate: Candidate) -> dict[str, Any]:
     outcome = candidate.outcome
     if outcome is None or outcome.effort is None:
         return {}
-    return {EFFORT: Rung.parse(outcome.effort).as_effort(outcome.inherited_epochs)}
+    return {EFFORT: Rung.parse(outcome.effort).as_effort(outcome.inherited_epochs())}
 
 
 def _constraints(verdicts: Iterable[Verdict]) -> dict[str, float]:
