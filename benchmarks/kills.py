@@ -30,6 +30,7 @@ from nas.run.study import RunStudy
 
 HOME = Path(__file__).resolve().parents[1]
 GRACE_S = 30.0
+EFFORT = "1x1,1x2,2x2"  # rungs and inherited weights are to survive as well
 PATIENCE_S = 300.0  # for anything to happen on a busy machine
 VICTIMS = {"evaluator": "nas.evaluation.worker", "ray-worker": "ray::ResourceTrainable"}
 ENDED = (1, 2, 3)  # Optuna's states of a trial that is over
@@ -151,7 +152,8 @@ class Case:
         if (self.out / "run.yaml").exists():
             command += ["resume", str(self.out), *more]
         else:
-            command += ["search", "--out", str(self.out), "--space", "tiny", "--data", self._data, "--effort", "1x1"]
+            command += ["search", "--out", str(self.out), "--space", "tiny", "--data", self._data, "--effort", EFFORT]
+            command += ["--inherit"]
             command += ["--constraints", "none", "--executor", self._executor, "--budget", str(self.budget)]
         environment = os.environ | self.family.environment | {"TMPDIR": str(self.tmp), "CUDA_VISIBLE_DEVICES": "-1"}
         with self._log.open("ab") as log:

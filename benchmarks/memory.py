@@ -22,7 +22,7 @@ from nas.indicator import Indicator
 from nas.loop import Silent
 from nas.run.candidate import Candidate, State
 from nas.run.front import Front
-from nas.rung import Rung
+from nas.rung import parse_ladder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=200)
     parser.add_argument("--space", default="emotionnet-nano")
     parser.add_argument("--effort", default="1x1")
+    parser.add_argument("--inherit", action="store_true", help="weights of relatives; with a ladder such as 1x1,1x2")
     parser.add_argument("--side", type=int, default=48)
     arguments = parser.parse_args()
     from conftest import blobs
@@ -76,7 +77,7 @@ def main() -> None:
             workers=1,
             executor="local",
             out=Path(folder) / "run",
-            options=SearchOptions(effort=Rung.parse(arguments.effort)),
+            options=SearchOptions(effort=parse_ladder(arguments.effort), inherit=arguments.inherit),
             listener=scales,
         )
     later = scales.weighed[20:]

@@ -1,7 +1,7 @@
 """Does the cheap score rank networks like the expensive one?
 
     python benchmarks/rank_correlation.py --out ranks                              # faces at 24x24, 24 networks
-    python benchmarks/rank_correlation.py --out ranks-fashion --data fashion.npz   # see fashion_mnist.py
+    python benchmarks/rank_correlation.py --out ranks-fashion --data fashion.npz --swap   # fashion_mnist.py
 
 Networks of benchmarks/small.yaml, every one a child by one or two edits of an earlier one, as a search proposes them,
 or drawn by the space itself (one in four).  Each is trained on fold 0
@@ -24,6 +24,7 @@ import argparse
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.update(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="2")
@@ -62,6 +63,8 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.data = load_dataset(arguments.data, image_size=arguments.size)
         self.fold = make_split(self.data, seed=0).folds[0]
+        if arguments.swap:
+            self.fold = replace(self.fold, train=self.fold.test, test=self.fold.train)
         self.out: Path = arguments.out
         self._log = self.out / "ranks.jsonl"
         lines = self._log.read_text().splitlines() if self._log.exists() else []
@@ -170,6 +173,7 @@ def main() -> None:
     parser.add_argument("--full", type=int, default=20)
     parser.add_argument("--size", type=int, default=24)
     parser.add_argument("--cap", type=int, default=30_000)
+    parser.add_argument("--swap", action="store_true", help="train on fold 0's test part, and test on the larger rest")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     import tensorflow as tf
