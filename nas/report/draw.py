@@ -30,6 +30,10 @@ _LINE: Final = 0.115  # inches, one line of small print
 _SMALL: Final = 6.0  # points
 _LETTERS: Final = 77
 _LABEL: Final = (0.46, 0.1)  # inches, the word at the prototype
+_DOTS: Final[tuple[tuple[bool, str, dict[str, Any]], ...]] = (  # of candidates that are not on the front
+    (False, "trained", {"marker": ".", "markersize": 3.5, "markeredgewidth": 0}),
+    (True, "stopped on the way", {"marker": "x", "markersize": 2.5, "markeredgewidth": 0.5}),
+)
 _MARKS: Final[dict[Status, tuple[str, str, str, str]]] = {  # marker, edge, face, legend
     Status.MET: ("o", _FRONT, _FRONT, "front: meets the indicator"),
     Status.UNDECIDED: ("o", _FRONT, "white", "front: undecided"),
@@ -92,11 +96,12 @@ def _draw(axes: Axes, panel: Panel) -> list[Any]:
     handles = [_shade(axes, e, panel) for e in panel.excluded]
     outside = set(panel.outside)
     inside = [p for p in panel.trained if p not in outside]
-    if inside:
-        label = f"trained ({len(panel.trained)})"
-        style: dict[str, Any] = {"linestyle": "none", "marker": ".", "markersize": 3.5, "markeredgewidth": 0}
-        xy = [p.x for p in inside], [p.accuracy for p in inside]
-        handles += axes.plot(*xy, color=_TRAINED, label=label, zorder=2, **style)
+    for stopped, word, style in _DOTS:
+        shown = [p for p in inside if p.stopped is stopped]
+        if shown:
+            label = f"{word} ({sum(p.stopped is stopped for p in panel.trained)})"
+            xy = [p.x for p in shown], [p.accuracy for p in shown]
+            handles += axes.plot(*xy, color=_TRAINED, label=label, zorder=2, linestyle="none", **style)
     if outside:
         handles.append(_edge(axes, panel))
     if len(panel.steps) > 1:

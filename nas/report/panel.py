@@ -52,13 +52,17 @@ AXES: Final = (
 
 @dataclass(frozen=True)
 class Point:
-    """One trained candidate: its cost ``x``, its accuracy with the ends of its interval in %, the indicator's word."""
+    """One trained candidate: its cost ``x``, its accuracy with the ends of its interval in %, the indicator's word.
+
+    ``stopped`` says that it was not trained to the full effort, so that its accuracy is not that of the others.
+    """
 
     x: float
     accuracy: float
     low: float
     high: float
     status: Status
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def panel_of(axis: Axis, front: Front, candidates: Sequence[Candidate], indicato
     return Panel(
         title=NOTHING_MEETS if nothing else axis.title,
         subtitle=front.headline(),
-        accuracy_label=f"accuracy ({_effort([c for c, _ in shown])})",
+        accuracy_label=f"accuracy ({_effort([c for c, _ in shown if not _stopped(c)])})",
         trained=points,
         front=tuple(members),
         steps=() if nothing else _staircase(members),
@@ -140,7 +144,11 @@ def _point(axis: Axis, c: Candidate) -> Point | None:
     x, accuracy = c.value(axis.metric), c.measurement("accuracy")
     if x is None or x <= 0 or accuracy is None:
         return None
-    return Point(x, 100 * accuracy.value, 100 * accuracy.low, 100 * accuracy.high, c.status)
+    return Point(x, 100 * accuracy.value, 100 * accuracy.low, 100 * accuracy.high, c.status, _stopped(c))
+
+
+def _stopped(c: Candidate) -> bool:
+    return c.outcome is not None and c.outcome.stopped is not None
 
 
 def _staircase(members: Sequence[Point]) -> tuple[Point, ...]:
