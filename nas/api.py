@@ -25,6 +25,7 @@ from nas.indicator import Indicator, load_indicator
 from nas.loop import Listener, Plan, Search, Silent, check_plan
 from nas.measurement import is_number
 from nas.pareto import objectives_of
+from nas.probing import Probing
 from nas.reach import check_reachable
 from nas.rescoring import Drift, drift_of
 from nas.run.atomic import write_atomic
@@ -62,6 +63,7 @@ class SearchOptions:
         effort: folds and epochs that a candidate is trained for; several, the full one last, where what is in vain is
             to be stopped before that.
         inherit: whether a candidate starts from the trained weights of its nearest relative.
+        probe: whether trained networks are probed, for which edit to try and which channels to keep.
         folds: how many there are; fold k is the same for all candidates.
         holdout: share of the subjects that the search never touches.
         image_size: side to which images are brought; None leaves it to the data.
@@ -73,6 +75,7 @@ class SearchOptions:
 
     effort: Rung | Ladder = (Rung(1, 24),)
     inherit: bool = False
+    probe: bool = False
     folds: int = 5
     holdout: float = 0.2
     image_size: int | None = None
@@ -154,6 +157,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         split_hash=split.hash,
         ladder=options.effort if isinstance(options.effort, tuple) else (options.effort,),
         inherit=options.inherit,
+        probe=options.probe,
         sampler=sampler,
         seed=seed,
         workers=pool,
@@ -377,6 +381,8 @@ class Run:
     def _close(self, state: Search, space: SearchSpace) -> None:
         """Leaves the run's files as its journal is."""
         state.rewrite_front()
+        if state.probing is not None:
+            state.probing.write()
         self.directory.append_event("stopped", reason=state.stop_reason, candidates=len(state.candidates))
         if state.front.members:
             candidates = self.candidates
@@ -528,8 +534,10 @@ class Run:
             space, indicator, objectives, point, settings.ladder, settings.seed, settings.budget, lag, settings.inherit
         )
         study = RunStudy(self.directory.journal, objectives)
-        study.use(sampler_for(plan, settings.sampler, settings.seed, study.past))
-        state = Search(plan, study, self.directory, listener)
+        probing = Probing(space, self.directory) if settings.probe else None
+        prior = None if probing is None else probing.prior
+        study.use(sampler_for(plan, settings.sampler, settings.seed, study.past, prior))
+        state = Search(plan, study, self.directory, listener, probing)
         threads = max(int(settings.workers.cpus), 1)
         gpus = settings.workers.gpus > 0
         setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, gpus, settings.limits)

@@ -19,6 +19,7 @@ from nas.graph import Graph
 from nas.heritage import RECENT, Heritage
 from nas.indicator import Indicator, Status, Step, exact_costs, overall
 from nas.pareto import Objective
+from nas.probing import Probing
 from nas.race import Race, Seen, trained_values
 from nas.rescoring import SCRATCH, Rescoring
 from nas.run.candidate import HOPELESS, Candidate, Outcome, RungResult, State, forgiven
@@ -95,7 +96,15 @@ class Plan:
 class Search:
     """The state of one search; continues what its study already holds."""
 
-    def __init__(self, plan: Plan, study: RunStudy, directory: RunDirectory, listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        study: RunStudy,
+        directory: RunDirectory,
+        listener: Listener | None = None,
+        probing: Probing | None = None,
+    ) -> None:
+        self.probing = probing
         self._plan = plan
         self._study = study
         self._directory = directory
@@ -368,6 +377,9 @@ class Search:
             self._told_front.add(candidate)
             if self._plan.inherit:
                 self._heritage.told(candidate)
+            if self.probing is not None:
+                parent = self._by_id.get(candidate.parent or "")
+                self.probing.told(candidate, None if parent is None else self._candidates[parent])
             self._untold.discard(candidate.trial)
 
     def _tell_due(self, number: int) -> bool:
@@ -402,11 +414,13 @@ class Search:
                 self._put_back.append(candidate.trial)
 
     def _job(self, candidate: Candidate) -> Job:
-        graph = candidate.network().graph()
+        network = candidate.network()
+        graph, links = network.graph(), None if self.probing is None else self.probing.pairs(network)
         giver = None if candidate.relative is None else self._candidates[candidate.relative]
         relative = None if giver is None else Heritage.relative(giver, graph)
         reference = candidate.id == self._prototype.id
-        return Job(candidate.trial, candidate.id, graph, self._plan.ladder, candidate.seed, reference, relative)
+        ladder, seed = self._plan.ladder, candidate.seed
+        return Job(candidate.trial, candidate.id, graph, ladder, seed, reference, relative, links=links)
 
     def _drop_spare_files(self) -> None:
         """Keeps weights of front members and of the prototype; where they are inherited, also of possible relatives."""

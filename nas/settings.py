@@ -43,7 +43,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "budget": (int, NoneType),
     "time_s": (int, float, NoneType),
 }
-_LATER: Final = ("limits", "ladder", "inherit")  # runs of the first version have none
+_LATER: Final = ("limits", "ladder", "inherit", "probe")  # runs of the first version have none
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class Settings:
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
     inherit: bool = False
+    probe: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -142,6 +143,7 @@ class Settings:
                     "recipe": _recipe(data["recipe"]),
                     "limits": Limits(**data.get("limits", {})),
                     "inherit": decoding.of_kind(data.get("inherit", False), "inherit", bool),
+                    "probe": decoding.of_kind(data.get("probe", False), "probe", bool),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:

@@ -28,7 +28,7 @@ FLOORS = (
     ("networks",),
     ("deploy", "report"),
     ("synthesis", "evaluation"),
-    ("race", "heritage", "rescoring"),
+    ("race", "heritage", "rescoring", "probing"),
     ("loop",),
     ("settings", "generators"),
     ("execution",),

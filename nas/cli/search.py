@@ -67,6 +67,9 @@ def search(
     inherit: Annotated[
         bool, typer.Option(help="Start candidates from the trained weights of their nearest relative, fold by fold.")
     ] = False,
+    probe: Annotated[
+        bool, typer.Option(help="Probe trained networks for which edit to try next, and which channels to keep.")
+    ] = False,
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
     holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
@@ -95,6 +98,7 @@ def search(
     options = api.SearchOptions(
         effort=parse_ladder(effort),
         inherit=inherit,
+        probe=probe,
         folds=folds,
         holdout=holdout,
         image_size=image_size,

@@ -19,7 +19,7 @@ from nas.deploy.order import ExportOrder
 from nas.errors import DecodeError, InputError
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate, State
-from nas.run.directory import RunDirectory
+from nas.run.directory import IMPORTANCE, RunDirectory
 
 WEIGHTS: Final = "weights-fold0.npz"
 
@@ -79,7 +79,7 @@ def read_weights(directory: RunDirectory, candidate: Candidate) -> tuple[bytes, 
     try:
         content = path.read_bytes()
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return content, {name: file[name] for name in file.files}
+            return content, {name: file[name] for name in file.files if not name.startswith(IMPORTANCE)}
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no weights of this candidate; only members of the current front and the prototype keep theirs: "

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nas.errors import NasError
+from nas.errors import InputError, NasError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.job import Job, Relative
 from nas.evaluation.train import Trainer
 from nas.networks.build import Weights, get_weights, set_weights
 from nas.networks.inherit import inherit
+from nas.networks.probes import ENOUGH, Probes, probe
 from nas.run.candidate import Inheritance
-from nas.run.directory import weights_name
+from nas.run.directory import IMPORTANCE, PROBES, weights_name
 from nas.run.predictions import PREDICTIONS, Predictions
 from nas.rung import Rung
 
@@ -33,6 +34,7 @@ class _Fold:
     weights: Weights
     epochs: int
     probabilities: npt.NDArray[np.float32]
+    probes: Probes | None
 
 
 class Climb:
@@ -79,8 +81,24 @@ class Climb:
             images, labels = self._bundle.images, self._bundle.labels
             self._trainer.fit(images[train], labels[train], rung.epochs, k, self._progress, start=start, done=done)
             probabilities = self._trainer.predict(images[test])
-            self._folds[k] = _Fold(get_weights(self._trainer.model), rung.epochs, probabilities)
+            weights, probes = get_weights(self._trainer.model), self._probe(k)
+            self._folds[k] = _Fold(weights, rung.epochs, probabilities, probes)
         set_weights(self._trainer.model, self._folds[0].weights)
+
+    def _probe(self, k: int) -> Probes | None:
+        """Probes of fold ``k``'s model, on images that it was trained on."""
+        if self._job.links is None:
+            return None
+        train, b = self._bundle.folds[k][0], self._bundle
+        chosen = np.random.default_rng([self._job.seed, k, ENOUGH]).permutation(train)[:ENOUGH]
+        images = b.images[chosen].astype(np.float32) / np.float32(255)
+        # Of a new link the architecture's edits are told, so one fold is enough; importance belongs to the weights.
+        links = self._job.links if k == 0 else ()
+        try:
+            return probe(self._trainer.model, self._job.graph, images, b.labels[chosen], links)
+        except InputError as error:
+            _log.warning("fold %d is not probed: %s", k, error)
+            return None
 
     def _start(self, k: int) -> Weights | None:
         """What fold ``k`` begins with; None for the network's own initial weights."""
@@ -89,7 +107,9 @@ class Climb:
         if relative is None or content is None:
             return None
         try:
-            taken = inherit(relative.graph, _read(content), self._job.graph, self._trainer.initial, seed=self._job.seed)
+            weights, importance = _read(content)
+            fresh, seed = self._trainer.initial, self._job.seed
+            taken = inherit(relative.graph, weights, self._job.graph, fresh, seed=seed, importance=importance)
         except (NasError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             _log.warning("fold %d begins from scratch: the weights of %s cannot be used: %s", k, relative.id, error)
             return None
@@ -115,20 +135,28 @@ class Climb:
 
     def files(self) -> dict[str, bytes]:
         """Weights of every fold, and the predictions."""
-        files = {weights_name(k): _npz(**fold.weights) for k, fold in sorted(self._folds.items())}
-        return files | {PREDICTIONS: self.predictions().to_bytes()}
+        files = {weights_name(k): _written(fold) for k, fold in sorted(self._folds.items())}
+        first = self._folds[0].probes
+        probes = {} if first is None else {PROBES: first.to_bytes()}
+        return files | probes | {PREDICTIONS: self.predictions().to_bytes()}
 
 
 def _epochs_of(relative: Relative, k: int) -> int:
     return relative.epochs[k] if k < len(relative.epochs) else 0
 
 
-def _read(content: bytes) -> dict[str, npt.NDArray[np.float32]]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _npz(**arrays: Any) -> bytes:
+def _written(fold: _Fold) -> bytes:
+    """Weights as ``.npz``, with the importance of their channels: it is of no other fold's."""
+    importance = {} if fold.probes is None else fold.probes.importance
+    arrays: dict[str, Any] = {**fold.weights, **{IMPORTANCE + group: values for group, values in importance.items()}}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _read(content: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+    """Weights, and the importance of their channels as far as it is known."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    importance = {name.removeprefix(IMPORTANCE): a for name, a in arrays.items() if name.startswith(IMPORTANCE)}
+    return {name: a for name, a in arrays.items() if not name.startswith(IMPORTANCE)}, importance

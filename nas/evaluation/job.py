@@ -11,6 +11,7 @@ from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
 from nas.graph import Graph
 from nas.indicator import Indicator
+from nas.networks.links import Pair
 from nas.rung import Ladder, ladder_text, parse_ladder
 
 
@@ -59,6 +60,8 @@ class Job:
         relative: whose weights it starts from; None starts from scratch.
         side: names a training beside the candidate's own, such as ``scratch``: nothing but its predictions is wanted,
             as the file ``predictions-<side>.npz``, and what need not be trained to be known is left out.
+        links: pairs (source, target) of operators between which a link could be, whose virtual gain is to be probed
+            after training; None probes nothing.
     """
 
     trial: int
@@ -69,6 +72,7 @@ class Job:
     reference: bool
     relative: Relative | None = None
     side: str | None = None
+    links: tuple[Pair, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -81,6 +85,7 @@ class Job:
             "reference": self.reference,
             "relative": None if self.relative is None else self.relative.to_json(),
             "side": self.side,
+            "links": None if self.links is None else [list(pair) for pair in self.links],
         }
 
     @classmethod
@@ -89,7 +94,8 @@ class Job:
         graph, ladder = Graph.from_json(data["graph"]), parse_ladder(data["ladder"])
         relative = None if data["relative"] is None else Relative.from_json(data["relative"])
         seed, reference, side = data["seed"], data["reference"], data["side"]
-        return cls(data["trial"], data["id"], graph, ladder, seed, reference, relative, side)
+        links = None if data["links"] is None else tuple((source, target) for source, target in data["links"])
+        return cls(data["trial"], data["id"], graph, ladder, seed, reference, relative, side, links)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ def weights_name(fold: int) -> str:
     return f"weights-fold{fold}.npz"
 
 
+PROBES: Final = "probes.json"  # of one candidate
+IMPORTANCE: Final = "importance:"  # begins the names of what a file of weights holds besides them
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 

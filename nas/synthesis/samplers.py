@@ -17,6 +17,7 @@ from nas.synthesis.evolution import EvolutionSampler
 from nas.synthesis.filtered import FilteredSampler
 from nas.synthesis.free import FreeKnowledge
 from nas.synthesis.mind import Feasible, KnownObjectives
+from nas.synthesis.proposals import EditPrior
 from nas.synthesis.sampler import SynthesisSampler
 
 NAMES: Final = ("synthesis", "evolution", "nsga2", "nsga3", "tpe", "gp", "random")
@@ -69,14 +70,21 @@ def make_sampler(
     return sampler if feasible is None else FilteredSampler(sampler, space.distributions(), feasible)
 
 
-def sampler_for(searched: Searched, name: str, seed: int, past: int) -> BaseSampler:
+def sampler_for(
+    searched: Searched, name: str, seed: int, past: int, edit_prior: EditPrior | None = None
+) -> BaseSampler:
     """The sampler of a search, behind the free part of its indicator.
 
     Args:
         searched: such as the search's plan.
         name, seed, past: see :func:`make_sampler`.
+        edit_prior: which edits are likelier to pay; synthesis alone asks it.
     """
     known, feasible = _free(searched.space, searched.indicator, searched.objectives)
+    if name == "synthesis":
+        return SynthesisSampler(
+            seed=seed, known_objectives=known, feasible=feasible, space=searched.space, edit_prior=edit_prior
+        )
     return make_sampler(name, searched.space, seed, past=past, known_objectives=known, feasible=feasible)
 
 
