@@ -55,6 +55,9 @@ def front(
             console.print(front_table(found))
         for line in _beyond_chance(opened, candidates):
             console.print(line, soft_wrap=True)
+        for certificate in opened.certificates:
+            known = str(certificate) if isinstance(certificate, Exception) else f"certified: {certificate.line}"
+            console.print(known, soft_wrap=True)
         baseline = opened.baseline
         if baseline is not None:
             console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)

@@ -39,6 +39,8 @@ class Evaluation:
 
     def run(self, job: Job) -> tuple[Outcome, dict[str, bytes]]:
         """The outcome, and the files to keep (weights, predictions, the exported network)."""
+        if job.keep is not None:
+            return self._predictions_alone(job, job.keep)
         start = time.perf_counter()
         seconds: dict[str, float] = {}
         measurements: dict[str, Measurement] = {}
@@ -95,7 +97,8 @@ class Evaluation:
         """Trains every fold of the rung; adds the trained metrics; returns weights and out-of-fold predictions."""
         b = self.bundle
         tested, probabilities, files = [], [], {}
-        for k in reversed(range(job.rung.folds)):  # fold 0 last: its model is the one that is exported
+        folds = range(job.rung.folds) if job.folds is None else job.folds
+        for k in reversed(folds):  # fold 0 last: its model is the one that is exported
             train, test = b.folds[k]
             trainer.fit(b.images[train], b.labels[train], job.rung.epochs, k, self.progress)
             tested.append(test)
@@ -106,6 +109,14 @@ class Evaluation:
         kept = Predictions(indices, shares.astype(np.float32), b.labels[indices], b.groups[indices])
         files[PREDICTIONS] = kept.to_bytes()
         return files
+
+    def _predictions_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
+        """Trains from fresh weights, and keeps what the network says of the images that it was not trained on."""
+        trainer = Trainer(job.graph, self.setup.recipe, job.seed)
+        measurements: dict[str, Measurement] = {}
+        files = self._train(job, trainer, measurements)
+        outcome = Outcome(State.TRAINED, (), measurements, str(job.rung), trainer.seconds)
+        return outcome, {name: files[PREDICTIONS]}
 
     def _metrics(
         self, indices: npt.NDArray[np.int64], shares: npt.NDArray[np.float32], indicator: Indicator

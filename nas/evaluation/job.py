@@ -25,6 +25,9 @@ class Job:
         seed: of initial weights, order of images and augmentation.
         reference: whether it is trained even where a cheap constraint refuses it (the prototype, to which others are
             compared).
+        folds: those to train and test on; None for the first ones of the rung.
+        keep: the file name under which its predictions are kept, and nothing else of it; then it is trained alone, and
+            neither exported nor timed nor judged.
     """
 
     trial: int
@@ -33,6 +36,8 @@ class Job:
     rung: Rung
     seed: int
     reference: bool
+    folds: tuple[int, ...] | None = None
+    keep: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -43,13 +48,16 @@ class Job:
             "rung": str(self.rung),
             "seed": self.seed,
             "reference": self.reference,
+            "folds": None if self.folds is None else list(self.folds),
+            "keep": self.keep,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
         """Reads what :meth:`to_json` wrote."""
         graph, rung = Graph.from_json(data["graph"]), Rung.parse(data["rung"])
-        return cls(data["trial"], data["id"], graph, rung, data["seed"], data["reference"])
+        folds = None if data["folds"] is None else tuple(data["folds"])
+        return cls(data["trial"], data["id"], graph, rung, data["seed"], data["reference"], folds, data["keep"])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from nas.evaluation.client import Finished
 from nas.evaluation.job import Job
 from nas.execution.deadline import Deadline
 from nas.execution.interrupt import Interrupt
-from nas.loop import Search
+from nas.machine import Machine
 from nas.run.candidate import State
 
 _TICK_S: Final = 0.2
@@ -37,7 +37,7 @@ class Slot(Protocol):
         """Ends it, whatever it is doing."""
 
 
-def run_local(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
+def run_local(search: Machine, slots: Sequence[Slot], deadline: Deadline) -> None:
     """Proposes and evaluates until the search is done, the time is over or the user interrupts.
 
     Raises:
@@ -64,7 +64,7 @@ def run_local(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None
             search.stop("time")
 
 
-def _submit(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
+def _submit(search: Machine, slots: Sequence[Slot], deadline: Deadline) -> None:
     for slot in slots:
         if slot.job is None:
             if deadline.too_late:
@@ -76,7 +76,7 @@ def _submit(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
             slot.submit(job)
 
 
-def _collect(search: Search, slot: Slot, deadline: Deadline) -> None:
+def _collect(search: Machine, slot: Slot, deadline: Deadline) -> None:
     job = slot.job
     finished = slot.poll()
     if job is not None and finished is not None:

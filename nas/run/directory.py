@@ -128,6 +128,21 @@ class RunDirectory:
                 f"{self.path}/events.jsonl: cannot be written ({error.strerror}); make room or check permissions"
             ) from error
 
+    def events(self) -> list[dict[str, Any]]:
+        """What events.jsonl holds, in order; lines that a crash tore are passed over."""
+        path = self.path / "events.jsonl"
+        try:
+            lines = path.read_bytes().splitlines() if path.is_file() else []
+        except OSError as error:
+            raise DecodeError(f"{path}: cannot be read ({error.strerror}); restore the file") from error
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError, RecursionError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    found.append(event)
+        return found
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the run for this process; the lock goes with the process, however it ends.
