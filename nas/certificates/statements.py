@@ -47,10 +47,11 @@ def _interval(c: Mapping[str, Any]) -> str:
 def _selection(c: Mapping[str, Any]) -> Iterator[str]:
     selection, kind = c["selection"], c["data"]["groups"]
     tests = len(selection["tests"])
+    whom = f"most of these {kind}" if c["protocol"]["everyone"] and c["holdout"] else f"these {kind}"
     yield (
-        f"Selection: the search judged {_counted(selection['judged'], 'candidate')} on these {kind}, and this one was "
-        f"chosen. Training it afresh on seeds of its own removes what was luck of the search's training, but not "
-        f"what is luck of these {kind}."
+        f"Selection: the search judged {_counted(selection['judged'], 'candidate')} on {whom}, and this one was "
+        f"chosen. Training it afresh with fresh seeds removes what was luck of the search's training, but not what is "
+        f"luck of these {kind}."
     )
     corrected = (
         f"The verdict is corrected (Bonferroni) for {_counted(tests, 'certification')} begun in this run up to now"
@@ -89,7 +90,8 @@ def _aside(c: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _before(times: int) -> str:
-    return "it had not been looked at before" if times == 0 else f"it had been looked at {times} times before"
+    often = {1: "once", 2: "twice"}.get(times, f"{times} times")
+    return f"it had been looked at {often} before" if times else "it had not been looked at before"
 
 
 def _counted(number: int, noun: str) -> str:
