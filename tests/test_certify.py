@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fabricated import nas_
+from fabricated import Fabrication, begin, nas_
 from make_run import make_run
 
 import nas
@@ -29,7 +29,7 @@ from nas.data.folds import make_split
 from nas.errors import DecodeError, InputError, NotCertifiedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.job import Job
-from nas.indicator import Constraint, Indicator, Step
+from nas.indicator import Constraint, Indicator
 from nas.run.candidate import EVALUATOR_KILLED, Outcome, State
 from nas.run.directory import RunDirectory
 from nas.run.predictions import Predictions
@@ -325,6 +325,27 @@ def test_seeds_are_none_of_the_search(run: Run, bench: Bench) -> None:
     assert len(seeds) == 2 and not set(seeds) & {c.seed for c in run.candidates}
 
 
+def test_without_subjects_bounds_or_anyone_set_aside(
+    made_up: Fabrication, bench: Bench, tmp_path: Path, dataset: Dataset
+) -> None:
+    np.savez(tmp_path / "plain.npz", x=dataset.images, y=dataset.labels)
+    assert begin(tmp_path / "run", tmp_path / "plain.npz", "--holdout", 0, budget=2).exit_code == 0
+    run = nas.open_run(tmp_path / "run")
+    bench.answer = mostly(0.9)
+    (certificate,) = run.certify("all", SMALL)[:1]
+    assert certificate.verdict == "no bound on accuracy" and certificate.data["bounds"] == []
+    assert certificate.data["holdout"] is None and certificate.data["holdout_result"] is None
+    result = certificate.data["result"]
+    assert (result["images"], result["groups"], certificate.data["data"]["groups"]) == (240, 240, "images")
+    told = " ".join(certificate.data["statements"])
+    assert "not subject-independent" in told and "set no images aside: there is no check on others" in told
+    assert check_certificate(certificate.path) == []
+    assert SPENT not in kinds(run.directory)
+    (paper,) = run.certify(certificate.id, CertifyProtocol(3, 2, 2, everyone=True))
+    assert "all of these images influenced the selection" in " ".join(paper.data["statements"])
+    assert check_certificate(paper.path) == []
+
+
 # Going on
 
 
@@ -506,10 +527,13 @@ def test_what_is_no_certificate(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(DecodeError, match="no certificate"):
         check_certificate(path)
-    with pytest.raises(DecodeError, match="cannot be read"):
+    with pytest.raises(DecodeError, match="no such file"):
         check_certificate(tmp_path / "nothing.json")
-    with pytest.raises(DecodeError, match="cannot be read"):
+    with pytest.raises(DecodeError, match="no such file"):
         check_certificate(tmp_path)
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(DecodeError, match="no such file"):
+        check_certificate(tmp_path / "pipe.json")
 
 
 def test_a_certificate_with_anything_taken_out_is_answered(issued: Path) -> None:
@@ -687,7 +711,7 @@ def test_ctrl_c_for_real(searched: Run) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_on_ray_the_same_trainings_give_the_same_predictions(searched: Run, npz: Path, tmp_path: Path) -> None:
+def test_on_ray_the_same_trainings_give_the_same_predictions(searched: Run, tmp_path: Path) -> None:
     protocol = CertifyProtocol(2, 2, 1)
     chosen = searched.candidates[0].id
     (local,) = searched.certify(chosen, protocol)
@@ -702,4 +726,3 @@ def test_on_ray_the_same_trainings_give_the_same_predictions(searched: Run, npz:
         (tmp_path / "local.npz").write_bytes(content)
         assert np.allclose(kept.probabilities, Predictions.read(tmp_path / "local.npz").probabilities, atol=1e-4)
     assert check_certificate(on_ray.path) == []
-    assert Step.TRAINING in {c.step for c in searched.settings.indicator.constraints}

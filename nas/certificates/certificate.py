@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ SCHEMA: Final = 1
 DERIVED: Final = ("costs", "result", "holdout_result", "bounds", "verdict", "statements")
 NO_BOUND: Final = "no bound on accuracy"
 _MOST_BYTES: Final = 20_000_000
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,8 @@ class Certificate:
     def read(cls, path: Path) -> Certificate:
         """Reads what :meth:`write` wrote.  Raises DecodeError where it is none."""
         try:
+            if not path.is_file():
+                raise DecodeError("there is no such file")
             if path.stat().st_size > _MOST_BYTES:
                 raise DecodeError(f"{path}: larger than any certificate")
             data = json.loads(path.read_bytes())
@@ -83,7 +87,7 @@ class Certificate:
             for name, kind in _FIELDS.items():
                 field(data, name, kind)
             certificate = cls(data, path)
-            _ = certificate.line
+            _check_shown(certificate)
         except DecodeError as error:
             raise DecodeError(f"{path}: no certificate ({error})") from error
         except OSError as error:
@@ -99,6 +103,16 @@ _FIELDS: Final[Mapping[str, type]] = {
     **{"holdout_files": list, "versions": dict, "machine": dict, "seal": str},
     **{"result": dict, "bounds": list, "verdict": str, "statements": list},
 }
+
+
+def _check_shown(certificate: Certificate) -> None:
+    """What reaches a terminal is what it should be.  Raises DecodeError or what formatting raises."""
+    shown = (certificate.id, certificate.data["protocol"]["name"])
+    if not all(isinstance(text, str) and _NAME.fullmatch(text) for text in shown):
+        raise DecodeError(f"id or name of the protocol {shown!r:.80} is none")
+    if certificate.verdict not in (NO_BOUND, *(status.value for status in Status)):
+        raise DecodeError(f"verdict {certificate.verdict!r:.80} is none")
+    _ = certificate.line
 
 
 def composed(recorded: Mapping[str, Any], folder: Path) -> dict[str, Any]:
