@@ -17,6 +17,7 @@ from nas.data.folds import make_split
 from nas.data.inspect import inspect
 from nas.data.recognise import load_dataset
 from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
+from nas.evaluation.bundle import Bundle
 from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
 from nas.execution.bundled import bundled
@@ -50,9 +51,12 @@ from nas.settings import (
 from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
 
 if TYPE_CHECKING:
+    from nas.certificates.certificate import Certificate
+    from nas.certificates.protocol import CertifyProtocol
     from nas.deploy.held import HeldImages
     from nas.execution.deadline import Deadline
     from nas.generators import Generators
+    from nas.trainings import Watcher
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,20 @@ def search(  # noqa: PLR0913 - the interface that users rely on
 def open_run(path: str | Path) -> Run:
     """The run at ``path``, or of that name under ``results/``.  Raises InputError when there is none."""
     return Run(find_run(path))
+
+
+def check_certificate(path: str | Path) -> list[str]:
+    """What of a certificate does not agree with the predictions beside it, and with its run; empty where all does.
+
+    Raises:
+        InputError: the file is no certificate.
+    """
+    from nas.certificates.check import differences, run_of
+
+    directory = run_of(Path(path))
+    if directory is not None:
+        import_space(Run(directory).settings.space)
+    return differences(Path(path))
 
 
 class Run:
@@ -402,6 +420,9 @@ class Run:
         told = explain_candidate(candidate, candidates[0], settings.indicator)
         told |= explain_predictions(candidate, self.front_of(candidates).members, self.directory, classes)
         tested = put_to_the_test(candidates)
+        told["certificates"] = [
+            c.line for c in self.certificates if not isinstance(c, Exception) and c.id == told["id"]
+        ]
         return told | {"claims": claims(candidate, settings.indicator, self.directory, tested, settings.budget)}
 
     def holding(self, candidates: Sequence[Candidate] | None = None) -> list[str] | None:
@@ -485,6 +506,56 @@ class Run:
         fold = split.folds[0]
         return HeldImages.of_fold(data.images, data.labels, (fold.train, fold.test))
 
+    def certify(
+        self,
+        ids: str | Sequence[str],
+        protocol: CertifyProtocol | None = None,
+        *,
+        workers: int | None = None,
+        executor: ExecutorName | None = None,
+        ray_address: str | None = None,
+        dataset: str | Path | Dataset | None = None,
+        watcher: Watcher | None = None,
+    ) -> list[Certificate]:
+        """Trains networks from scratch under a full protocol, and says what that shows of each, with a certificate.
+
+        What is trained already is not trained again: the same call goes on where an earlier one was stopped.
+
+        Args:
+            ids: of trained candidates, or ``knee``, ``smallest``, ``most-accurate``, ``all`` (the front).
+            protocol: 10 folds, 200 epochs and 3 seeds over the subjects of the search by default.
+            workers, executor, ray_address: where to train, where it should differ from the run's.
+            dataset: the same data, where it is elsewhere now or was given as a Python object.
+            watcher: follows it.
+
+        Raises:
+            InputError: nothing of that name, other data, or more folds than a class has subjects.
+            NotCertifiedError: a training failed; what did not is kept.
+            EnvironmentStopError: another process drives this run, or the disk or Ray stopped it.
+            KeyboardInterrupt: the user stopped it.
+        """
+        from nas.certificates.protocol import CertifyProtocol
+        from nas.certify import Finalists, certify, chosen_of, prepare
+        from nas.trainings import Unwatched
+
+        with self.directory.locked():
+            settings, candidates = self.settings, self.candidates
+            import_space(settings.space)
+            chosen = chosen_of(self.front_of(candidates), candidates, [ids] if isinstance(ids, str) else ids)
+            pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
+            data, split = recorded_data(settings, dataset)
+            finalists = Finalists(
+                *(self.directory, settings, candidates, chosen, protocol or CertifyProtocol(), pool, data, split)
+            )
+            return certify(finalists, watcher or Unwatched())
+
+    @property
+    def certificates(self) -> list[Certificate | DecodeError]:
+        """Those issued so far; where one cannot be read, why."""
+        from nas.certificates.certificate import certificates_in
+
+        return certificates_in(self.directory.models)
+
     def find(self, candidate_id: str) -> Candidate:
         """The candidate of an id, an unambiguous beginning of one, or a trial number.
 
@@ -544,7 +615,7 @@ class Run:
         if study.past:  # a driver that was killed may have left them behind the journal
             state.rewrite_front()
         try:
-            with bundled(materials) as path:
+            with bundled(Bundle.of(materials.dataset, materials.split)) as path:
                 drive(state, setup, path, settings.workers, deadline, self.directory, listener or Silent())
         except EnvironmentStopError:
             with contextlib.suppress(EnvironmentStopError):  # one message is enough: the first

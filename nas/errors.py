@@ -40,6 +40,12 @@ class NothingEvaluatedError(NasError):
     exit_code = 3
 
 
+class NotCertifiedError(NasError):
+    """A training that a certificate needs failed; what did not fail is kept."""
+
+    exit_code = 3
+
+
 class EnvironmentStopError(NasError):
     """The environment stopped the search: a full disk, a lost Ray cluster, a run that another process holds."""
 

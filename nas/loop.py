@@ -224,7 +224,7 @@ class Search:
             EnvironmentStopError: the disk is full, or so many candidates were lost in a row that the machine must be
                 looked at.
         """
-        if job.side is not None:
+        if job.keep is not None:
             return self._rescored(job, outcome, files or {})
         candidate = self._candidates[job.trial]
         outcome = replace(outcome, stopped=self._doubts.pop(job.trial, None))
@@ -247,7 +247,7 @@ class Search:
     def _from_scratch(self, member: Candidate) -> Job:
         """Trains a member of the front again without what it inherited; trial numbers below 0 are such repetitions."""
         graph = member.network().graph()
-        return Job(-1 - member.trial, member.id, graph, self._plan.ladder[-1:], member.seed, True, side=SCRATCH)
+        return Job(-1 - member.trial, member.id, graph, self._plan.ladder[-1:], member.seed, True, keep=SCRATCH)
 
     def _rescored(self, job: Job, outcome: Outcome, files: Mapping[str, bytes]) -> Candidate:
         """Records what a member of the front shows without what it inherited, as an event: it is no trial."""

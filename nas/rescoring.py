@@ -14,7 +14,7 @@ from nas.run.candidate import Candidate, Outcome, State
 from nas.run.directory import RunDirectory
 
 EVERY: Final = 10  # evaluated candidates
-SCRATCH: Final = "scratch"  # names such a training's files
+SCRATCH: Final = "predictions-scratch.npz"  # file of such a training
 _EVENT: Final = "rescored"
 
 

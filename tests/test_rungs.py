@@ -176,7 +176,7 @@ def test_every_relative_still_has_its_weights(tmp_path: Path, lag: int | None) -
         job = search.propose() if len(running) < 2 else None
         if job is not None:
             heirs += job.relative is not None
-            rescored += job.side is not None
+            rescored += job.keep is not None
             running.append(job)
             continue
         if not running:
@@ -243,7 +243,7 @@ def test_members_are_trained_again_from_scratch(tmp_path: Path) -> None:
     search = open_search(tmp_path)
     charged = []
     while (job := search.propose()) is not None:
-        if job.side is not None:
+        if job.keep is not None:
             charged.append(search.charged)
             assert job.relative is None and job.ladder == LADDER[-1:] and job.trial < 0
             member = search.candidates[-1 - job.trial]

@@ -31,7 +31,8 @@ allow, and keeps a Pareto front of trained, exported, measured networks on disk.
 
     nas search                                 # five minutes on a synthetic face set; no data needed
     nas front RUN                              # what it found
-    nas export RUN --pick knee --format keras,tflite,tflite-int8""",
+    nas export RUN --pick knee --format keras,tflite,tflite-int8
+    nas certify RUN knee                       # train it from scratch under the full protocol, and say what holds""",
 )
 
 

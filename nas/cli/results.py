@@ -58,6 +58,9 @@ def front(
         drift = opened.drift
         if drift is not None:
             console.print(str(drift), soft_wrap=True)
+        for certificate in opened.certificates:
+            known = str(certificate) if isinstance(certificate, Exception) else f"certified: {certificate.line}"
+            console.print(known, soft_wrap=True)
         baseline = opened.baseline
         if baseline is not None:
             console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)

@@ -18,7 +18,7 @@ from nas.rung import Rung
 SCHEMA: Final = 1
 CAVEATS: Final = (
     "The accuracy was measured on images by which the search chose among candidates: the best of many looks better "
-    "than it is. No certificate has been made.",
+    "than it is. Only a certificate makes a claim (nas certify).",
     "Its interval comes from resampling people (or sequences, or images); the variance between training seeds is not "
     "in it.",
 )

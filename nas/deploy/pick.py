@@ -77,9 +77,7 @@ def _by_id(front: Front, candidates: Sequence[Candidate], which: str) -> Candida
     if len(found) == 1 and found[0].state is State.TRAINED:
         return found[0]
     if len(found) == 1:
-        raise InputError(
-            f"{found[0].id} is {found[0].state.value}, not trained: it cannot be exported{_members(front)}"
-        )
+        raise InputError(f"{found[0].id} is {found[0].state.value}, not trained: pick one that is{_members(front)}")
     if found:
         raise InputError(f"{which!r} is the beginning of {', '.join(c.id for c in found[:5])}: write more of it")
     raise InputError(f"{which!r} is neither one of {', '.join(WORDS)} nor the id of a candidate{_members(front)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.data.dataset import Dataset
-from nas.data.folds import Split
+from nas.data.folds import Fold, Split
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """Images of the search part alone; the subjects set aside are not in it.
+    """Images of the search part alone; the subjects set aside are only in what :meth:`of_holdout` makes.
 
     Attributes:
         images: uint8 (n, h, w, c).
@@ -36,7 +37,17 @@ class Bundle:
     @classmethod
     def of(cls, dataset: Dataset, split: Split) -> Bundle:
         """The search part of ``dataset``, with the folds' indices renumbered."""
-        chosen = np.sort(np.asarray(split.search_indices))
+        return cls._over(dataset, np.sort(np.asarray(split.search_indices)), split.folds)
+
+    @classmethod
+    def of_holdout(cls, dataset: Dataset, split: Split) -> Bundle:
+        """All of ``dataset``, with one fold: trained on the search part, tested on what is set aside."""
+        everything = np.arange(len(dataset), dtype=np.int64)
+        return cls._over(dataset, everything, (Fold(np.sort(split.search_indices), split.holdout),))
+
+    @classmethod
+    def _over(cls, dataset: Dataset, chosen: npt.NDArray[np.int64], parts: Sequence[Fold]) -> Bundle:
+        """The images ``chosen`` (m,), sorted; indices of the folds are renumbered."""
         part = dataset.subset(chosen)
         kind, ids = "images", np.arange(len(chosen)).astype(str)
         if part.sequences is not None:
@@ -44,7 +55,7 @@ class Bundle:
         if part.subjects is not None:
             kind, ids = "subjects", part.subjects
         groups = np.unique(ids, return_inverse=True)[1].astype(np.int64)
-        folds = tuple((np.searchsorted(chosen, f.train), np.searchsorted(chosen, f.test)) for f in split.folds)
+        folds = tuple((np.searchsorted(chosen, f.train), np.searchsorted(chosen, f.test)) for f in parts)
         return cls(part.images, part.labels, groups, folds, len(dataset.class_names), kind)
 
     def save(self, path: Path) -> None:

@@ -72,7 +72,8 @@ class Climb:
         Raises:
             TrainingDivergedError: a loss that is not finite.
         """
-        for k in reversed(range(rung.folds)):  # fold 0 last: its model is the one that is exported
+        folds = range(rung.folds) if self._job.folds is None else self._job.folds
+        for k in reversed(folds):  # fold 0 last: its model is the one that is exported
             there = self._folds.get(k)
             if there is not None and there.epochs >= rung.epochs:
                 continue
@@ -83,7 +84,7 @@ class Climb:
             probabilities = self._trainer.predict(images[test])
             weights, probes = get_weights(self._trainer.model), self._probe(k)
             self._folds[k] = _Fold(weights, rung.epochs, probabilities, probes)
-        set_weights(self._trainer.model, self._folds[0].weights)
+        set_weights(self._trainer.model, self._folds[folds[0]].weights)
 
     def _probe(self, k: int) -> Probes | None:
         """Probes of fold ``k``'s model, on images that it was trained on."""

@@ -54,13 +54,14 @@ class Evaluation:
         Returns:
             None where ``goes_on`` ended it.
         """
+        if job.keep is not None:
+            return self._predictions_alone(job, job.keep)
         start, cpu = time.perf_counter(), self._cpu
         seconds: dict[str, float] = {}
         measurements: dict[str, Measurement] = {}
         trainer = Trainer(job.graph, self.setup.recipe, job.seed)
         seconds.update(trainer.seconds)
-        if job.side is None:
-            self._measure(trainer.model, measurements, seconds)
+        self._measure(trainer.model, measurements, seconds)
         self.progress()
         gate = self._judge(job, measurements, (Step.COST, Step.EXPORT, Step.LATENCY), time.perf_counter() - start)
         worker: dict[str, Any] = {"exclusive_core": self.exclusive}
@@ -80,8 +81,6 @@ class Evaluation:
             if not goes_on(outcome(rung), climb.files()):
                 return None
         climb.to(job.ladder[-1])
-        if job.side is not None:
-            return outcome(job.ladder[-1]), {f"predictions-{job.side}.npz": climb.predictions().to_bytes()}
         content = self._export(trainer.model, measurements, seconds, worker)
         return outcome(job.ladder[-1]), {**climb.files(), "model.tflite": content}
 
@@ -130,6 +129,15 @@ class Evaluation:
         measurements.update(latency_measurements(latency, self.exclusive))
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", "exported before training")
         seconds["measure"] = time.perf_counter() - begin
+
+    def _predictions_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
+        """Trains from fresh weights, and keeps what the network says of the images that it was not trained on."""
+        cpu, trainer = self._cpu, Trainer(job.graph, self.setup.recipe, job.seed)
+        climb = Climb(job, trainer, self.bundle, {}, self.progress)
+        climb.to(job.ladder[-1])
+        measurements, told = self._metrics(climb.predictions()), self._spent({}, cpu)
+        outcome = Outcome(State.TRAINED, (), measurements, str(job.ladder[-1]), trainer.seconds, None, told)
+        return outcome, {name: climb.predictions().to_bytes()}
 
     def _metrics(self, predictions: Predictions) -> dict[str, Measurement]:
         index, b = predictions.index, self.bundle

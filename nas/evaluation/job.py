@@ -58,8 +58,9 @@ class Job:
         reference: whether it is trained even where a cheap constraint refuses it (the prototype, to which others are
             compared).
         relative: whose weights it starts from; None starts from scratch.
-        side: names a training beside the candidate's own, such as ``scratch``: nothing but its predictions is wanted,
-            as the file ``predictions-<side>.npz``, and what need not be trained to be known is left out.
+        folds: those to train and test on; None for the first ones of each rung.
+        keep: the file name under which its predictions are kept, and nothing else of it; then it is trained alone, and
+            neither exported nor timed nor judged.
         links: pairs (source, target) of operators between which a link could be, whose virtual gain is to be probed
             after training; None probes nothing.
     """
@@ -71,7 +72,8 @@ class Job:
     seed: int
     reference: bool
     relative: Relative | None = None
-    side: str | None = None
+    folds: tuple[int, ...] | None = None
+    keep: str | None = None
     links: tuple[Pair, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -84,7 +86,8 @@ class Job:
             "seed": self.seed,
             "reference": self.reference,
             "relative": None if self.relative is None else self.relative.to_json(),
-            "side": self.side,
+            "folds": None if self.folds is None else list(self.folds),
+            "keep": self.keep,
             "links": None if self.links is None else [list(pair) for pair in self.links],
         }
 
@@ -93,9 +96,10 @@ class Job:
         """Reads what :meth:`to_json` wrote."""
         graph, ladder = Graph.from_json(data["graph"]), parse_ladder(data["ladder"])
         relative = None if data["relative"] is None else Relative.from_json(data["relative"])
-        seed, reference, side = data["seed"], data["reference"], data["side"]
+        seed, reference, keep = data["seed"], data["reference"], data["keep"]
+        folds = None if data["folds"] is None else tuple(data["folds"])
         links = None if data["links"] is None else tuple((source, target) for source, target in data["links"])
-        return cls(data["trial"], data["id"], graph, ladder, seed, reference, relative, side, links)
+        return cls(data["trial"], data["id"], graph, ladder, seed, reference, relative, folds, keep, links)
 
 
 @dataclass(frozen=True)

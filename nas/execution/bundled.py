@@ -13,11 +13,10 @@ from pathlib import Path
 from nas.errors import EnvironmentStopError
 from nas.evaluation.bundle import Bundle
 from nas.execution.janitor import Janitor
-from nas.settings import Materials
 
 
 @contextlib.contextmanager
-def bundled(materials: Materials) -> Iterator[Path]:
+def bundled(bundle: Bundle) -> Iterator[Path]:
     """The file, while entered; removed also when this process is killed.
 
     Raises:
@@ -34,7 +33,7 @@ def bundled(materials: Materials) -> Iterator[Path]:
     try:
         try:
             folder.mkdir(mode=0o700)
-            Bundle.of(materials.dataset, materials.split).save(folder / "bundle.npz")
+            bundle.save(folder / "bundle.npz")
         except OSError as error:
             raise _no_room(str(folder), error) from error
         yield folder / "bundle.npz"

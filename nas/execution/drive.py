@@ -10,7 +10,7 @@ from typing import Final
 
 from nas.evaluation.job import Setup
 from nas.execution.deadline import Deadline
-from nas.loop import Listener, Search
+from nas.machine import Machine, Notices
 from nas.run.directory import RunDirectory
 from nas.settings import Workers
 
@@ -54,13 +54,13 @@ def ready(pool: Workers, data_bytes: int) -> Iterator[None]:
 
 
 def drive(
-    search: Search,
+    search: Machine,
     setup: Setup,
     bundle: Path,
     pool: Workers,
     deadline: Deadline,
     directory: RunDirectory,
-    listener: Listener,
+    listener: Notices,
 ) -> None:
     """Drives ``search`` until it is done, with Ray Tune or with processes of this machine, inside :func:`ready`.
 

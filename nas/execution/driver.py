@@ -12,7 +12,8 @@ from nas.evaluation.job import Job
 from nas.execution.deadline import Deadline
 from nas.execution.interrupt import Interrupt
 from nas.execution.patience import PATIENCE_S, Patience
-from nas.loop import Decision, Listener, Search
+from nas.loop import Decision
+from nas.machine import Machine, Notices
 from nas.run.candidate import Outcome, State
 
 
@@ -26,7 +27,7 @@ class Driver:
         listener: follows the search.
     """
 
-    def __init__(self, search: Search, deadline: Deadline, interrupt: Interrupt, store: Any, listener: Listener):
+    def __init__(self, search: Machine, deadline: Deadline, interrupt: Interrupt, store: Any, listener: Notices):
         self.search = search
         self.store = store
         self.jobs: dict[str, Job] = {}

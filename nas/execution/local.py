@@ -10,7 +10,8 @@ from nas.evaluation.client import Finished
 from nas.evaluation.job import Job
 from nas.execution.deadline import Deadline
 from nas.execution.interrupt import Interrupt
-from nas.loop import Decision, Search
+from nas.loop import Decision
+from nas.machine import Machine
 from nas.run.candidate import State
 
 _TICK_S: Final = 0.2
@@ -43,7 +44,7 @@ class Slot(Protocol):
         """Ends it, whatever it is doing."""
 
 
-def run_local(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
+def run_local(search: Machine, slots: Sequence[Slot], deadline: Deadline) -> None:
     """Proposes and evaluates until the search is done, the time is over or the user interrupts.
 
     Raises:
@@ -70,7 +71,7 @@ def run_local(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None
             search.stop("time")
 
 
-def _submit(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
+def _submit(search: Machine, slots: Sequence[Slot], deadline: Deadline) -> None:
     for slot in slots:
         if slot.job is None:
             if deadline.too_late:
@@ -82,7 +83,7 @@ def _submit(search: Search, slots: Sequence[Slot], deadline: Deadline) -> None:
             slot.submit(job, search.weights_for(job))
 
 
-def _collect(search: Search, slot: Slot, deadline: Deadline) -> None:
+def _collect(search: Machine, slot: Slot, deadline: Deadline) -> None:
     job = slot.job
     finished = slot.poll()
     if job is not None and finished is not None:

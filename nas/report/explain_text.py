@@ -32,6 +32,8 @@ def candidate_lines(explanation: Mapping[str, Any]) -> list[str]:
     if e["verdicts"] or e["not_judged"]:
         lines += ["", "constraints, in the order of evaluation", *_verdicts(e)]
     lines += _claims(e)
+    if e.get("certificates"):
+        lines += ["", "certified", *(f"  {line}" for line in e["certificates"])]
     if e["not_measured"]:
         lines += ["", "never measured", *(f"  {m['metric']}: {m['reason']}" for m in e["not_measured"])]
     lines += ["", f"time: {_time(e['seconds_total'])}"]

@@ -130,20 +130,6 @@ class RunDirectory:
             raise DecodeError(f"{path}: damaged: {error}; restore the file, or start a new search") from error
         return data
 
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        """The events of one kind, in order; lines that a crash tore are passed over."""
-        found = []
-        try:
-            lines = (self.path / "events.jsonl").read_bytes().splitlines()
-        except OSError:
-            return []
-        for line in lines:
-            with contextlib.suppress(ValueError, RecursionError):
-                event = json.loads(line)
-                if isinstance(event, dict) and event.get("event") == kind:
-                    found.append(event)
-        return found
-
     def append_event(self, kind: str, **fields: Any) -> None:
         """Appends one line to events.jsonl: what is no trial."""
         line = json.dumps({"time": utc_now(), "event": kind, **fields}) + "\n"
@@ -158,6 +144,25 @@ class RunDirectory:
             raise EnvironmentStopError(
                 f"{self.path}/events.jsonl: cannot be written ({error.strerror}); make room or check permissions"
             ) from error
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """What events.jsonl holds, or the events of one kind, in order; lines that a crash tore are passed over.
+
+        Raises:
+            DecodeError: the file cannot be read.
+        """
+        path = self.path / "events.jsonl"
+        try:
+            lines = path.read_bytes().splitlines() if path.is_file() else []
+        except OSError as error:
+            raise DecodeError(f"{path}: cannot be read ({error.strerror}); restore the file") from error
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError, RecursionError):
+                event = json.loads(line)
+                if isinstance(event, dict) and kind in (None, event.get("event")):
+                    found.append(event)
+        return found
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -123,13 +123,13 @@ def accuracy_estimate(
     subjects = max(cluster_variance(totals, sizes), least) if count > 1 else least
     noise = pooled_noise(n for n in (own, elsewhere) if n is not None)
     luck = 0.0 if noise is None else noise.variance * averaged
-    df = _satterthwaite(subjects, cluster_df(sizes), luck, noise)
+    df = satterthwaite(subjects, cluster_df(sizes), luck, noise)
     mistaken, right = int((totals < sizes).sum()), int((totals > 0).sum())
     alike = max(math.floor(effective_groups(sizes) + 1e-9), min(count, 2))
     return Estimate(value, subjects, df, alike, mistaken, right, luck)
 
 
-def _satterthwaite(subjects: float, df: float, luck: float, noise: SeedNoise | None) -> float:
+def satterthwaite(subjects: float, df: float, luck: float, noise: SeedNoise | None) -> float:
     """Degrees of freedom of a sum of two variances."""
     if noise is None or luck == 0 or df == 0:
         return float(df)
