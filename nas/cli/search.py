@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,6 +15,7 @@ from nas.errors import EnvironmentStopError, InputError, NothingEvaluatedError
 
 if TYPE_CHECKING:
     from nas.api import Run
+    from nas.evaluation.train import Recipe
 
 ExecutorName = Literal["ray", "local"]
 
@@ -63,6 +65,9 @@ def search(
     holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
     flip: Annotated[bool, typer.Option(help="Mirror images in augmentation (not for digits or text).")] = True,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file of how candidates are trained, such as nas tune writes.")
+    ] = None,
     candidate_time: Annotated[
         str | None, typer.Option(help="What one candidate may take, such as 20m \\[default: 30 m without progress].")
     ] = None,
@@ -76,23 +81,21 @@ def search(
     """Starts a search; see SEARCH_HELP."""
     from nas import api, units
     from nas.cli.view import View
-    from nas.evaluation.augment import Augmentation
     from nas.evaluation.limits import Limits
-    from nas.evaluation.train import Recipe
     from nas.run.directory import planned_run_directory
     from nas.rung import Rung
     from nas.settings import DEFAULT_TIME_S, Workers
 
-    time_s = _seconds(time)
+    time_s = seconds_of(time)
     options = api.SearchOptions(
         effort=Rung.parse(effort),
         folds=folds,
         holdout=holdout,
         image_size=image_size,
         workers=Workers(executor, workers, cpus_per_worker, gpus_per_worker, ray_address),
-        recipe=Recipe(augmentation=Augmentation(flip=flip)),
+        recipe=_recipe(recipe, flip),
         limits=Limits(
-            _seconds(candidate_time, "--candidate-time"),
+            seconds_of(candidate_time, "--candidate-time"),
             None if candidate_memory is None else int(units.parse_quantity(candidate_memory, units.BYTES)),
         ),
         command=api.command_line(),
@@ -149,7 +152,7 @@ def resume(
 
     opened = api.open_run(run)
     more = None if budget is None else _more(budget)
-    time_s = _seconds(time)
+    time_s = seconds_of(time)
     limit = time_s or (None if more else opened.settings.time_s)
     view = View(budget=more, time_s=limit, quiet=as_json, path=opened.path)
     done = _watched(
@@ -191,6 +194,15 @@ def _watched(go: Any, view: Any, path: Path) -> Run:
         raise typer.Exit(error.exit_code) from error
 
 
+def _recipe(path: Path | None, flip: bool) -> Recipe:
+    """That of a file or the default one; ``--no-flip`` takes mirroring out of either."""
+    from nas.evaluation.train import Recipe
+    from nas.recipes import read_recipe
+
+    recipe = Recipe() if path is None else read_recipe(path)
+    return recipe if flip else replace(recipe, augmentation=replace(recipe.augmentation, flip=False))
+
+
 def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(run.front.to_json(), indent=1))
@@ -198,7 +210,8 @@ def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
         view.conclude(run)
 
 
-def _seconds(text: str | None, option: str = "--time") -> float | None:
+def seconds_of(text: str | None, option: str = "--time") -> float | None:
+    """A duration as it is written on the command line.  Raises InputError."""
     from nas import units
 
     if text is None:
