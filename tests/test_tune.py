@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from make_run import make_run
 from test_cli import nas, refused
 
 from nas.data.dataset import Dataset
-from nas.errors import InputError
+from nas.errors import DecodeError, InputError
 from nas.evaluation.augment import Augmentation, augment
 from nas.evaluation.job import recipe_from_json
 from nas.evaluation.train import Recipe, Trainer, cross_entropy, decayed
 from nas.networks.build import get_weights
 from nas.recipes import read_recipe, write_recipe
 from nas.rung import Rung
+from nas.settings import Settings
 from nas.space import load_space
 from nas.tuning import Tried, TuneOptions, ranges, recipe_of, tune
 
@@ -90,6 +92,17 @@ def test_recipes_of_older_runs_are_read() -> None:
     old = {"batch": 4, "learning_rate": 0.01, "augmentation": asdict(Augmentation(flip=False))}
     assert recipe_from_json(old) == Recipe(4, 0.01, Augmentation(flip=False), 0.0, 0.0)
     assert recipe_from_json(asdict(TUNED)) == TUNED
+
+
+def test_run_yaml_keeps_the_recipe_and_refuses_what_is_none(tmp_path: Path, npz: Path) -> None:
+    settings = replace(make_run(tmp_path / "run", npz).settings, recipe=TUNED)
+    data = settings.to_json()
+    assert Settings.from_json(data).recipe == TUNED
+    old = {name: value for name, value in data["recipe"].items() if name not in ("label_smoothing", "weight_decay")}
+    assert Settings.from_json(data | {"recipe": old}).recipe == replace(TUNED, label_smoothing=0.0, weight_decay=0.0)
+    for name, value in (("label_smoothing", 1.0), ("weight_decay", -0.1), ("weight_decay", "much")):
+        with pytest.raises(DecodeError, match=name):
+            Settings.from_json(data | {"recipe": data["recipe"] | {name: value}})
 
 
 def test_a_recipe_file_holds_the_recipe(tmp_path: Path) -> None:
