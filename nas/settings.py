@@ -168,6 +168,9 @@ def _recipe(data: Mapping[str, Any]) -> Recipe:
         raise DecodeError(f"recipe: batch {recipe.batch!r:.80} must be a whole number in 1..{_MAX_BATCH}")
     if not is_number(recipe.learning_rate) or recipe.learning_rate <= 0:
         raise DecodeError(f"recipe: learning_rate {recipe.learning_rate!r:.80} must be a number above 0")
+    for name, value in (("label_smoothing", recipe.label_smoothing), ("weight_decay", recipe.weight_decay)):
+        if not is_number(value) or not 0 <= value < 1:
+            raise DecodeError(f"recipe: {name} {value!r:.80} must be a number from 0 to below 1")
     return recipe
 
 

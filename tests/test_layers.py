@@ -33,10 +33,10 @@ FLOORS = (
     ("loop",),
     ("machine",),
     ("trainings",),
-    ("settings", "generators"),
+    ("settings", "generators", "recipes"),
     ("execution",),
     ("certify",),
-    ("api",),
+    ("api", "tuning"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -44,7 +44,7 @@ ONLY_IN = {
     "ray": {f"nas/execution/{name}.py" for name in ("cluster", "driver", "store", "trainable", "tune")},
     "tensorflow_model_optimization": set(),
     "optuna": {"nas/pareto.py", "nas/space.py", "nas/families/residual_space.py"}
-    | {"nas/run/journal.py", "nas/run/study.py", "nas/synthesis/", "nas/generators.py"},
+    | {"nas/run/journal.py", "nas/run/study.py", "nas/synthesis/", "nas/generators.py", "nas/tuning.py"},
 }
 
 

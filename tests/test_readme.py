@@ -13,7 +13,10 @@ import pytest
 from PIL import Image
 
 from nas.data.dataset import Dataset
+from nas.evaluation.augment import Augmentation
+from nas.evaluation.train import Recipe
 from nas.indicator import load_indicator
+from nas.recipes import read_recipe
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 SMALL = ["--effort", "1x2", "--executor", "local"]
@@ -44,6 +47,14 @@ def test_the_constraints_shown_are_valid(tmp_path: Path) -> None:
     assert [c.metric for c in load_indicator(path).constraints] == ["params", "latency_ms", "accuracy"]
 
 
+def test_the_recipe_shown_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(blocks("yaml")[1])
+    assert read_recipe(path) == Recipe(
+        learning_rate=0.003, label_smoothing=0.1, augmentation=Augmentation(rotation=0.1, flip=False)
+    )
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Path:
     """The files that README's user has."""
@@ -67,6 +78,16 @@ def smaller(words: list[str]) -> list[str]:
         words += [*SMALL, "--budget", "2"]
         words += [] if "--space" in words else ["--space", "tiny"]
         words += [] if "--data" in words else ["--data", "faces.npz"]
+    if words[:2] == ["nas", "tune"]:
+        words = [
+            *words,
+            "--trials",
+            "2",
+            "--effort",
+            "1x1",
+            "--space",
+            "tiny",
+        ]  # of an option given twice the last counts
     if words[:2] == ["nas", "resume"]:
         words = [*words[:3], "--budget", "+1"]
     return words

@@ -13,6 +13,7 @@ from handmade import trained
 
 import nas
 from nas.api import SearchOptions
+from nas.cli.search import _training
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.errors import InputError
@@ -26,6 +27,7 @@ from nas.loop import Decision, Plan, Search
 from nas.measurement import Measurement
 from nas.pareto import objectives_of
 from nas.race import LOT, Race, Seen
+from nas.recipes import read_training
 from nas.report.explain import summary
 from nas.rescoring import EVERY, drift
 from nas.run.candidate import Candidate, Inheritance, Outcome, RungResult, State
@@ -427,3 +429,18 @@ def _saved(folder: Path, content: bytes) -> Path:
     path = folder / "weights.npz"
     path.write_bytes(content)
     return path
+
+
+def test_a_file_may_hold_the_ladder(tmp_path: Path) -> None:
+    path = tmp_path / "training.yaml"
+    path.write_text("recipe: {learning_rate: 0.01}\nladder:\n  rungs: [1x2, 1x6]\n  inherit: true\n")
+    read = read_training(path)
+    assert (read.ladder, read.inherit, read.probe) == (parse_ladder("1x2,1x6"), True, None)
+    assert read.recipe == Recipe(learning_rate=0.01)
+    given = _training(path, False, {"effort": None, "inherit": False, "probe": None})
+    assert given["effort"] == parse_ladder("1x2,1x6") and given["inherit"] is False  # the command line goes first
+    assert "probe" not in given and given["recipe"].augmentation.flip is False
+    for text, wrong in (("[1x6, 1x2]", "rung 1x2 after 1x6"), ("[]", "rungs"), ("[8]", "rungs")):
+        path.write_text(f"ladder: {{rungs: {text}}}\n")
+        with pytest.raises(InputError, match=wrong):
+            read_training(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -59,21 +61,34 @@ def search(
     sampler: Annotated[str, typer.Option(help="synthesis, evolution, nsga2, nsga3, tpe, gp or random.")] = "synthesis",
     seed: Annotated[int, typer.Option(help="Of proposals, folds and training.")] = 0,
     effort: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="FOLDSxEPOCHS of a candidate; or a ladder such as 1x8,1x24,3x24: what is in vain ends after a rung."
+            help="FOLDSxEPOCHS of a candidate; or a ladder such as 1x8,1x24,3x24: what is in vain ends after a rung "
+            "\\[default: 1x24]."
         ),
-    ] = "1x24",
+    ] = None,
     inherit: Annotated[
-        bool, typer.Option(help="Start candidates from the trained weights of their nearest relative, fold by fold.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--inherit/--no-inherit",
+            help="Start candidates from the trained weights of their nearest relative, fold by fold.",
+        ),
+    ] = None,
     probe: Annotated[
-        bool, typer.Option(help="Probe trained networks for which edit to try next, and which channels to keep.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--probe/--no-probe",
+            help="Probe trained networks for which edit to try next, and which channels to keep.",
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
     holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
     flip: Annotated[bool, typer.Option(help="Mirror images in augmentation (not for digits or text).")] = True,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of how candidates are trained, such as nas tune writes; it may hold a ladder."),
+    ] = None,
     candidate_time: Annotated[
         str | None, typer.Option(help="What one candidate may take, such as 20m \\[default: 30 m without progress].")
     ] = None,
@@ -87,25 +102,20 @@ def search(
     """Starts a search; see SEARCH_HELP."""
     from nas import api, units
     from nas.cli.view import View
-    from nas.evaluation.augment import Augmentation
     from nas.evaluation.limits import Limits
-    from nas.evaluation.train import Recipe
     from nas.run.directory import planned_run_directory
     from nas.rung import parse_ladder
     from nas.settings import DEFAULT_TIME_S, Workers
 
-    time_s = _seconds(time)
+    time_s = seconds_of(time)
     options = api.SearchOptions(
-        effort=parse_ladder(effort),
-        inherit=inherit,
-        probe=probe,
         folds=folds,
         holdout=holdout,
         image_size=image_size,
         workers=Workers(executor, workers, cpus_per_worker, gpus_per_worker, ray_address),
-        recipe=Recipe(augmentation=Augmentation(flip=flip)),
+        **_training(recipe, flip, {"effort": effort and parse_ladder(effort), "inherit": inherit, "probe": probe}),
         limits=Limits(
-            _seconds(candidate_time, "--candidate-time"),
+            seconds_of(candidate_time, "--candidate-time"),
             None if candidate_memory is None else int(units.parse_quantity(candidate_memory, units.BYTES)),
         ),
         command=api.command_line(),
@@ -162,7 +172,7 @@ def resume(
 
     opened = api.open_run(run)
     more = None if budget is None else _more(budget)
-    time_s = _seconds(time)
+    time_s = seconds_of(time)
     limit = time_s or (None if more else opened.settings.time_s)
     view = View(budget=more, time_s=limit, quiet=as_json, path=opened.path)
     done = _watched(
@@ -204,6 +214,19 @@ def _watched(go: Any, view: Any, path: Path) -> Run:
         raise typer.Exit(error.exit_code) from error
 
 
+def _training(path: Path | None, flip: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How to train: what the command line says, else a file, else the defaults; ``--no-flip`` holds for all."""
+    from nas.recipes import Training, read_training
+
+    told = Training() if path is None else read_training(path)
+    recipe = told.recipe
+    if not flip:
+        recipe = replace(recipe, augmentation=replace(recipe.augmentation, flip=False))
+    filed = {"effort": told.ladder, "inherit": told.inherit, "probe": told.probe}
+    chosen = {name: filed[name] if value is None else value for name, value in given.items()}
+    return {"recipe": recipe, **{name: value for name, value in chosen.items() if value is not None}}
+
+
 def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(run.front.to_json(), indent=1))
@@ -211,7 +234,8 @@ def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
         view.conclude(run)
 
 
-def _seconds(text: str | None, option: str = "--time") -> float | None:
+def seconds_of(text: str | None, option: str = "--time") -> float | None:
+    """A duration as it is written on the command line.  Raises InputError."""
     from nas import units
 
     if text is None:

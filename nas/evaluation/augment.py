@@ -22,6 +22,10 @@ class Augmentation:
     zoom: float = 0.1
     flip: bool = True
 
+    def scaled(self, strength: float) -> Augmentation:
+        """The same with every range times ``strength``: 0 moves nothing, 1 is this one; mirroring stays as it is."""
+        return Augmentation(self.rotation * strength, self.shift * strength, self.zoom * strength, self.flip)
+
 
 def augment(images: Any, seed: Any, settings: Augmentation) -> Any:
     """Random projective transforms of float images (batch, h, w, c); the same ``seed`` (2,) gives the same images."""

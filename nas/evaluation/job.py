@@ -147,5 +147,5 @@ class Setup:
 
 
 def recipe_from_json(data: Mapping[str, Any]) -> Recipe:
-    """A recipe from plain data."""
+    """A recipe from plain data; what older runs did not record has its default."""
     return Recipe(**{**data, "augmentation": Augmentation(**data["augmentation"])})

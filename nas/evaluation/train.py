@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,11 +27,22 @@ class TrainingDivergedError(NasError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every candidate of a run is trained."""
+    """How every candidate of a run is trained.
+
+    Attributes:
+        batch: images a step.
+        learning_rate: of Adam, before the schedule.
+        augmentation: of the training images.
+        label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al. 2016).
+        weight_decay: decoupled, as in AdamW (Loshchilov, Hutter 2019): each step takes this times the learning rate,
+            as a share, off the kernels; biases and batch normalisation are left alone.
+    """
 
     batch: int = 8
     learning_rate: float = 2e-3
     augmentation: Augmentation = field(default_factory=Augmentation)
+    label_smoothing: float = 0.0
+    weight_decay: float = 0.0
 
 
 def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
@@ -42,6 +53,24 @@ def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
         if paper_epoch >= first:
             factor = value
     return recipe.learning_rate * factor
+
+
+def cross_entropy(labels: Any, logits: Any, smoothing: float) -> Any:
+    """Losses (n,) of logits (n, classes) against integer labels (n,), the share ``smoothing`` of which all classes get.
+
+    (1 - s) * -log p[label] + s * mean over k of -log p[k]; without smoothing the graph is that of the first term alone.
+    """
+    import tensorflow as tf
+
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if smoothing == 0:
+        return losses
+    return (1 - smoothing) * losses - smoothing * tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
+
+
+def decayed(variables: Iterable[Any]) -> list[Any]:
+    """Those that weight decay shrinks: the kernels of convolutions and dense layers."""
+    return [v for v in variables if v.name.split(":")[0].endswith("kernel")]
 
 
 class Trainer:
@@ -77,6 +106,7 @@ class Trainer:
 
         recipe, model, optimizer = self._recipe, self._logits, self._optimizer
         variables = self.model.trainable_variables
+        shrinking = decayed(variables) if recipe.weight_decay else []
 
         @tf.function(  # type: ignore[untyped-decorator]
             input_signature=[
@@ -96,9 +126,12 @@ class Trainer:
                 x = tf.ensure_shape(x, (None, *input_shape))
                 with tf.GradientTape() as tape:
                     logits = model(x, training=True)
-                    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, chosen), logits)
+                    losses = cross_entropy(tf.gather(labels, chosen), logits, recipe.label_smoothing)
                     loss = tf.reduce_mean(losses)
-                optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+                gradients = tape.gradient(loss, variables)
+                for kernel in shrinking:
+                    kernel.assign_sub(kernel * (optimizer.learning_rate * recipe.weight_decay))
+                optimizer.apply_gradients(zip(gradients, variables, strict=True))
                 total += loss
             return total / tf.cast(steps, tf.float32)
 
