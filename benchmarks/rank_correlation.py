@@ -3,19 +3,19 @@
     python benchmarks/rank_correlation.py --out ranks                              # faces at 24x24, 24 networks
     python benchmarks/rank_correlation.py --out ranks-fashion --data fashion.npz --swap   # fashion_mnist.py
 
-Networks of benchmarks/small.yaml, every one a child by one or two edits of an earlier one, as a search proposes them,
-or drawn by the space itself (one in four).  Each is trained on fold 0
+Networks of benchmarks/small.yaml: the prototype, random ones and children of earlier ones, in turn of the least, the
+middle and the largest third of log-parameters.  On fold 0 (--swap: with its two parts exchanged) each is trained
 
 - in full: from scratch, for --full epochs, twice with different seeds; the Spearman correlation of the two is the
   ceiling, and their mean is what is to be foretold;
 - cheaply from scratch: for --cheap epochs;
-- cheaply with inheritance: for --cheap epochs, from the weights that its nearest relative among the earlier ones has
-  after *its* cheap training with inheritance (the first one's is the full training, as a search's prototype).
+- cheaply with inheritance: for --cheap epochs, from the weights of its nearest relative among the --donors first
+  networks after their full training, as in a search whose first candidates went all the way.
 
-Printed: Spearman's correlations with percentile intervals of 2,000 bootstrap samples of the networks, for all and for
-each third by parameters; that of log-parameters alone; and how many epochs a child needs until its test accuracy is
-that of the relative that it inherits from, with and without inheritance.  Resumable: one line a training in
-OUT/ranks.jsonl.
+Printed, for the networks after the donors: Spearman's correlations with percentile intervals of 2,000 bootstrap samples
+of the networks, for all and for each third by parameters; that of log-parameters alone; and how many epochs a network
+needs to the accuracy that its relative had after its full training, with and without inheritance.  Resumable: one line
+a training in OUT/ranks.jsonl.
 """
 
 from __future__ import annotations
@@ -46,14 +46,17 @@ SEEDS = (0, 1)
 
 
 def networks(space: SearchSpace, count: int, cap: int) -> list[Architecture]:
-    """The prototype first, all of them different and of at most ``cap`` parameters."""
+    """The prototype first, all of them different, spread over the sizes up to ``cap`` parameters."""
     rng, found = np.random.default_rng(0), [space.prototype]
+    sizes = [n.cost().params for n in (space.sample(rng) for _ in range(200))]
+    ends = np.quantile(np.log([s for s in sizes if s <= cap]), 0.02), np.log(cap)
+    third = 0
     while len(found) < count:
-        network = space.sample(rng)
-        if rng.random() < 0.75:
-            network, _ = breed(space, found[rng.integers(len(found))], rng)
-        if network.cost().params <= cap and network.id not in {n.id for n in found}:
-            found.append(network)
+        near = space.sample(rng) if rng.random() < 0.4 else breed(space, found[rng.integers(len(found))], rng)[0]
+        place = 3 * (np.log(near.cost().params) - ends[0]) / (ends[1] - ends[0])
+        if third <= place < third + 1 and near.id not in {n.id for n in found}:
+            found.append(near)
+            third = (third + 1) % 3
     return found
 
 
@@ -101,15 +104,14 @@ class Bench:
             start=start,
         )
         record = {"key": key, "accuracy": curve[-1], "curve": curve, "cpu_s": round(time.process_time() - begin, 2)}
-        if kind == "heir" or (kind == "full" and seed == 0):
-            np.savez(self.out / f"{network.id}-{kind}.npz", **get_weights(trainer.model))
+        if kind == "full" and seed == 0:
+            np.savez(self.weights(network), **get_weights(trainer.model))
         with self._log.open("a") as file:
             file.write(json.dumps(record) + "\n")
         self.known[key] = record
 
     def weights(self, network: Architecture) -> Path:
-        heir = self.out / f"{network.id}-heir.npz"
-        return heir if heir.exists() else self.out / f"{network.id}-full.npz"
+        return self.out / f"{network.id}.npz"
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> str:
@@ -124,53 +126,61 @@ def correlation(a: np.ndarray, b: np.ndarray) -> str:
     return f"{spearmanr(a, b).statistic:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def report(bench: Bench, found: list[Architecture], arguments: argparse.Namespace) -> None:
-    cheap, full = arguments.cheap, arguments.full
-    known = bench.known
-    first, second = (np.array([known[n.id, "full", full, s]["accuracy"] for n in found]) for s in SEEDS)
-    truth = (first + second) / 2
-    log_params = np.log([n.cost().params for n in found])
-    scratch = np.array([known[n.id, "scratch", cheap, 0]["accuracy"] for n in found])
-    heirs = np.array([known[n.id, "heir", cheap, 0]["accuracy"] for n in found[1:]])
-    order = np.argsort(log_params[1:])
-    thirds = np.array_split(order, 3)
-    print(f"{bench.data.caption}, {arguments.size} pixels, {len(found)} networks, {len(bench.fold.test)} test images")
-    print(f"cheap: 1x{cheap}; full: 1x{full}, mean of two seeds: {truth.min():.1%} to {truth.max():.1%}")
+def report(bench: Bench, donors: list[Architecture], heirs: list[Architecture], arguments: argparse.Namespace) -> None:
+    cheap, full, known = arguments.cheap, arguments.full, bench.known
+
+    def scores(kind: str, epochs: int, seed: int) -> np.ndarray:
+        return np.array([known[n.id, kind, epochs, seed]["accuracy"] for n in heirs])
+
+    first, second = (scores("full", full, s) for s in SEEDS)
+    truth, log_params = (first + second) / 2, np.log([n.cost().params for n in heirs])
+    thirds = np.array_split(np.argsort(log_params), 3)
+    images = len(bench.fold.train), len(bench.fold.test)
+    print(f"{bench.data.caption}, {arguments.size} pixels, {images[0]} training and {images[1]} test images")
+    print(
+        f"{len(heirs)} networks of {np.exp(log_params.min()):.0f} to {np.exp(log_params.max()):.0f} parameters; ",
+        end="",
+    )
+    print(f"cheap 1x{cheap}, full 1x{full}: {truth.min():.1%} to {truth.max():.1%}")
     print("| score | all | smallest third | middle | largest |\n|---|---|---|---|---|")
-    rows = {
-        f"1x{cheap} with inheritance": (heirs, truth[1:]),
-        f"1x{cheap} from scratch": (scratch[1:], truth[1:]),
-        "log-parameters alone": (log_params[1:], truth[1:]),
-        "ceiling: one full training, another": (first[1:], second[1:]),
-    }
-    for name, (score, aim) in rows.items():
+    for name, score, aim in (
+        (f"1x{cheap} with inheritance", scores("heir", cheap, 0), truth),
+        (f"1x{cheap} from scratch", scores("scratch", cheap, 0), truth),
+        ("log-parameters alone", log_params, truth),
+        ("ceiling: one full training, another", first, second),
+    ):
         parts = [correlation(score[t], aim[t]) for t in thirds]
         print(f"| {name} | {correlation(score, aim)} | {' | '.join(parts)} |", flush=True)
-    needed: dict[str, list[int]] = {"heir": [], "scratch": []}
-    for n in found[1:]:
-        goal = known["parent of", n.id]["accuracy"]
-        for kind, curve in (
-            ("heir", known[n.id, "heir", cheap, 0]["curve"]),
-            ("scratch", known[n.id, "full", full, 0]["curve"]),
-        ):
-            needed[kind].append(next((e + 1 for e, v in enumerate(curve) if v >= goal), full + 1))
-    for kind, epochs in needed.items():
-        limit = cheap if kind == "heir" else full
-        reached = sum(e <= limit for e in epochs)
+    needed: dict[str, list[float]] = {"with inheritance": [], "from scratch": []}
+    for n in heirs:
+        goal = known[relative_of(n, donors).id, "full", full, 0]["accuracy"]
+        for name, key in (("with inheritance", ("heir", cheap)), ("from scratch", ("full", full))):
+            curve = known[(n.id, *key, 0)]["curve"]
+            needed[name].append(next((e + 1.0 for e, v in enumerate(curve) if v >= goal - 0.01), np.inf))
+    for name, epochs in needed.items():
+        limit = cheap if name == "with inheritance" else full
         print(
-            f"epochs to the relative's accuracy, {kind}: median {np.median(epochs):g}, "
-            f"reached by {reached} of {len(epochs)} within {limit}"
+            f"epochs to a point below the relative's accuracy, {name}: median {np.median(epochs):g}; "
+            f"{np.isfinite(epochs).sum()} of {len(epochs)} within {limit}"
         )
-    print(f"cheap trainings with inheritance and without: {heirs.mean():.1%}, {scratch[1:].mean():.1%} on average")
+    print(f"mean accuracy: 1x{cheap} with inheritance {scores('heir', cheap, 0).mean():.1%}, ", end="")
+    print(f"from scratch {scores('scratch', cheap, 0).mean():.1%}, 1x{full} {truth.mean():.1%}")
+
+
+def relative_of(network: Architecture, donors: list[Architecture]) -> Architecture:
+    chosen = nearest(network.graph(), [d.graph() for d in donors])
+    assert chosen is not None
+    return donors[chosen[0]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="synthetic")
     parser.add_argument("--space", default=str(Path(__file__).parent / "small.yaml"))
-    parser.add_argument("--networks", type=int, default=25)
-    parser.add_argument("--cheap", type=int, default=4)
-    parser.add_argument("--full", type=int, default=20)
+    parser.add_argument("--networks", type=int, default=24, help="besides the donors")
+    parser.add_argument("--donors", type=int, default=6)
+    parser.add_argument("--cheap", type=int, default=6)
+    parser.add_argument("--full", type=int, default=30)
     parser.add_argument("--size", type=int, default=24)
     parser.add_argument("--cap", type=int, default=30_000)
     parser.add_argument("--swap", action="store_true", help="train on fold 0's test part, and test on the larger rest")
@@ -185,23 +195,21 @@ def main() -> None:
     bench = Bench(arguments)
     data = bench.data
     space = fit_to_data(load_space(arguments.space), data.input_shape, len(data.class_names))
-    found = networks(space, arguments.networks, arguments.cap)
-    for i, network in enumerate(found):
+    found = networks(space, arguments.donors + arguments.networks, arguments.cap)
+    donors, heirs = found[: arguments.donors], found[arguments.donors :]
+    for donor in donors:
+        bench.train(donor, "full", arguments.full, 0)
+    for i, network in enumerate(heirs):
         bench.train(network, "scratch", arguments.cheap, 0)
+        bench.train(network, "heir", arguments.cheap, 0, relative_of(network, donors))
         for seed in SEEDS:
             bench.train(network, "full", arguments.full, seed)
-        if i:
-            graphs = [n.graph() for n in found[:i]]
-            chosen = nearest(network.graph(), graphs)
-            assert chosen is not None
-            relative = found[chosen[0]]
-            bench.train(network, "heir", arguments.cheap, 0, relative)
-            kind = ("full", arguments.full) if relative is found[0] else ("heir", arguments.cheap)
-            bench.known["parent of", network.id] = bench.known[(relative.id, *kind, 0)]
-        told = {kind: bench.known.get((network.id, kind, e, 0), {}).get("accuracy") for kind, e in
-                (("heir", arguments.cheap), ("scratch", arguments.cheap), ("full", arguments.full))}  # fmt: skip
-        print(f"{i + 1}/{len(found)}: {network.cost().params} parameters, {told}", flush=True)
-    report(bench, found, arguments)
+        told = [
+            bench.known[network.id, kind, epochs, 0]["accuracy"]
+            for kind, epochs in (("heir", arguments.cheap), ("scratch", arguments.cheap), ("full", arguments.full))
+        ]
+        print(f"{i + 1}/{len(heirs)}: {network.cost().params} parameters, heir, scratch, full {told}", flush=True)
+    report(bench, donors, heirs, arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Whose weights a candidate starts from, and whose are kept for that.
 
-Weights are kept of the prototype, of front members and of the latest candidates.  What may be chosen follows from the
-results that the sampler was told of alone, so that a search that is deterministic stays so; and it is always a part of
-what is kept.
+Weights are kept of the prototype, of front members and of the latest candidates that went all the way.  What may be
+chosen follows from the results that the sampler was told of alone, so that a search that is deterministic stays so; and
+it is always a part of what is kept.
 
 The score of an heir speaks for all epochs that its weights have seen.  So that late candidates are not preferred for
 the length of their line, weights that have seen more than :data:`OLDEST` full trainings are handed down no more.
@@ -19,7 +19,7 @@ from nas.networks.relatives import distance
 from nas.run.candidate import Candidate, Outcome, State
 from nas.rung import Rung
 
-RECENT: Final = 16  # trials whose weights are kept though they are no members of the front
+RECENT: Final = 24  # latest trials, of which those that went all the way keep their weights, members or not
 OLDEST: Final = 2.0  # full trainings behind weights that are still handed down
 FARTHEST: Final = 0.75  # distance beyond which too little would be inherited
 
@@ -42,7 +42,8 @@ class Heritage:
         outcome = candidate.outcome
         if outcome is None or outcome.effort is None or candidate.state is not State.TRAINED:
             return
-        if candidate.repeat_of is None and max(_seen(outcome)) <= self._oldest:
+        whole = outcome.stopped is None and candidate.repeat_of is None
+        if whole and max(_seen(outcome)) <= self._oldest:
             self._givers[candidate.trial] = (candidate, candidate.network().graph())
 
     def forget(self, kept: set[str]) -> None:

@@ -428,7 +428,8 @@ class Search:
         kept = {m.id for m in members} | {self._prototype.id}
         if self._plan.inherit:
             recent = self._first_recent()
-            kept |= {c.id for c in self._candidates.values() if c.trial >= recent or c.outcome is None}
+            latest = (c for c in self._candidates.values() if c.trial >= recent)
+            kept |= {c.id for c in latest if c.outcome is None or c.outcome.stopped is None}
             running = (c.relative for c in self._candidates.values() if c.outcome is None and c.relative is not None)
             kept |= {self._candidates[trial].id for trial in running}
             self._heritage.forget(kept)

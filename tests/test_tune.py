@@ -123,7 +123,7 @@ def test_a_recipe_file_holds_the_recipe(tmp_path: Path) -> None:
         ("recipe: {batch: 2.5}", ("recipe.batch", "integer")),
         ("recipe: {augmentation: {zoom: .inf}}", ("recipe.augmentation.zoom", "finite")),
         ("recipe: {momentum: 0.9}", ("recipe.momentum", "unknown key")),
-        ("learning_rate: 0.1", ("recipe", "required")),
+        ("learning_rate: 0.1", ("learning_rate", "unknown key")),
     ],
 )
 def test_faulty_recipe_files_are_refused(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
