@@ -225,6 +225,8 @@ class SpaceProposals:
         if not family.edits:
             return []
         weight = family.weight * self._favour(family, parent, odds)
+        if self._prior is not None:  # asked anew each time: what it knows of a parent may have come in the meantime
+            weight = weight * np.asarray(self._prior(self._encoding.decode(parent), family.texts), np.float64)
         weight = weight / weight.sum()
         singles = rng.choice(len(weight), size=min(count, int(np.count_nonzero(weight))), replace=False, p=weight)
         out = [Proposal(family.rows[e], parent, (family.texts[e],)) for e in singles]
@@ -262,11 +264,7 @@ class SpaceProposals:
             edits = tuple(self._space.edits(architecture))
             texts = tuple(str(e) for e in edits)
             rows = np.array([self._row(e.apply(architecture)) for e in edits]).reshape(len(edits), len(row))
-            weight = _kind_weights(edits)
-            if self._prior is not None and edits:
-                weight = weight * np.asarray(self._prior(self._encoding.decode(row), texts), np.float64)
-                weight = weight / weight.sum()
-            found = self._known[key] = _Family(architecture, edits, texts, rows, weight)
+            found = self._known[key] = _Family(architecture, edits, texts, rows, _kind_weights(edits))
             if len(self._known) > _PARENTS_KEPT:
                 self._known.popitem(last=False)
         else:
