@@ -15,8 +15,8 @@ from nas.networks.channels import groups_of
 from nas.networks.links import Pair, pooling_factor
 from nas.networks.spectra import Matrix, Scatter
 
-_PART: Final = 16  # images at a time, at most: memory, and parts whose gradients are independent
-_PARTS: Final = 8  # at least, where there are so many images
+_PART: Final = 32  # images at a time, at most: memory, and parts whose gradients are independent
+_PARTS: Final = 4  # at least, where there are so many images
 _BRANCHES: Final = frozenset({"conv", "bn"})
 _POOLS: Final = frozenset({"pool", "global_pool"})
 
