@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from nas.evaluation.job import Job, Relative
 from nas.evaluation.train import Trainer
 from nas.networks.build import Weights, get_weights, set_weights
 from nas.networks.inherit import inherit
+from nas.networks.links import Pair
 from nas.networks.probes import ENOUGH, Probes, probe
 from nas.run.candidate import Inheritance
 from nas.run.directory import IMPORTANCE, PROBES, weights_name
@@ -34,7 +35,7 @@ class _Fold:
     weights: Weights
     epochs: int
     probabilities: npt.NDArray[np.float32]
-    probes: Probes | None
+    probes: Probes | None = None
 
 
 class Climb:
@@ -82,21 +83,22 @@ class Climb:
             images, labels = self._bundle.images, self._bundle.labels
             self._trainer.fit(images[train], labels[train], rung.epochs, k, self._progress, start=start, done=done)
             probabilities = self._trainer.predict(images[test])
-            weights, probes = get_weights(self._trainer.model), self._probe(k)
-            self._folds[k] = _Fold(weights, rung.epochs, probabilities, probes)
+            self._folds[k] = _Fold(get_weights(self._trainer.model), rung.epochs, probabilities)
+            self._progress()
+        if self._job.links is not None and rung == self._job.ladder[-1]:  # only who comes so far has children or heirs
+            for k, fold in self._folds.items():
+                set_weights(self._trainer.model, fold.weights)
+                fold.probes = self._probe(k, self._job.links)
         set_weights(self._trainer.model, self._folds[folds[0]].weights)
 
-    def _probe(self, k: int) -> Probes | None:
+    def _probe(self, k: int, links: Sequence[Pair]) -> Probes | None:
         """Probes of fold ``k``'s model, on images that it was trained on."""
-        if self._job.links is None:
-            return None
         train, b = self._bundle.folds[k][0], self._bundle
         chosen = np.random.default_rng([self._job.seed, k, ENOUGH]).permutation(train)[:ENOUGH]
         images = b.images[chosen].astype(np.float32) / np.float32(255)
         # Of a new link the architecture's edits are told, so one fold is enough; importance belongs to the weights.
-        links = self._job.links if k == 0 else ()
         try:
-            return probe(self._trainer.model, self._job.graph, images, b.labels[chosen], links)
+            return probe(self._trainer.model, self._job.graph, images, b.labels[chosen], links if k == 0 else ())
         except InputError as error:
             _log.warning("fold %d is not probed: %s", k, error)
             return None
