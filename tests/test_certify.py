@@ -330,6 +330,15 @@ def test_the_papers_protocol_spends_the_hold_out_and_says_so(run: Run, bench: Be
     assert plain.data["holdout"]["looked_before"] == 1
 
 
+def test_a_job_says_which_folds_and_what_is_kept(run: Run) -> None:
+    graph = run.candidates[0].network().graph()
+    for job in (
+        Job(3, "abc", graph, Rung(1, 9), 7, True, (4,), SMALL.predictions_name(4, 7)),
+        Job(3, "abc", graph, Rung(1, 9), 7, False),
+    ):
+        assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
 def test_seeds_are_none_of_the_search(run: Run, bench: Bench) -> None:
     used = {1_000_003, 1_000_005}
     assert fresh_seeds(0, used, 3) == (1_000_004, 1_000_006, 1_000_007)
