@@ -240,10 +240,10 @@ def test_the_check_on_others_counts_both_errors() -> None:
     a, f = aside.estimates()["accuracy"], folds.estimates()["accuracy"]
     assert found["low"] == pytest.approx(1 / 8 - math.sqrt((1 - 0.05 ** (1 / 2)) ** 2 + (f.high(0.95) - 7 / 8) ** 2))
     assert found["high"] == pytest.approx(1 / 8 + math.sqrt((a.high(0.95) - 1) ** 2 + (7 / 8 - f.low(0.95)) ** 2))
-    assert found["agree"]
+    assert found["indistinguishable"]
     wrong_ = {k: changed(p, probabilities=p.probabilities[:, ::-1].copy()) for k, p in parts(1).items()}
     far = gap(Pooled.of(wrong_, 2, 8), folds, 0.55)
-    assert far["value"] == pytest.approx(-0.75) and not far["agree"]
+    assert far["value"] == pytest.approx(-0.75) and not far["indistinguishable"]
 
 
 def changed(p: Predictions, **arrays: np.ndarray) -> Predictions:

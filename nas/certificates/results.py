@@ -172,13 +172,13 @@ def gap(aside: Pooled, folds: Pooled, confidence: float) -> dict[str, Any]:
     Zou & Donner 2008).
 
     Returns:
-        ``value, low, high`` (each end one-sided ``confidence``) and ``agree``: whether 0 lies between the ends.
+        ``value, low, high`` (each end one-sided ``confidence``) and ``indistinguishable``: whether 0 lies between the ends.
     """
     a, f = aside.estimates()["accuracy"], folds.estimates()["accuracy"]
     value = a.value - f.value
     low = value - math.hypot(a.value - a.low(confidence), f.high(confidence) - f.value)
     high = value + math.hypot(a.high(confidence) - a.value, f.value - f.low(confidence))
-    return {"value": value, "low": low, "high": high, "agree": low <= 0 <= high}
+    return {"value": value, "low": low, "high": high, "indistinguishable": low <= 0 <= high}
 
 
 def _interval(estimate: Estimate, confidence: float) -> dict[str, float]:

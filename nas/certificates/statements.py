@@ -82,7 +82,7 @@ def _aside(c: Mapping[str, Any]) -> Iterator[str]:
         yield f"The {aside['groups']} {kind} set aside were not looked at for this verdict; their check is to follow."
     else:
         found, k = c["holdout_result"]["less_cross_validated"], c["protocol"]["folds"]
-        word = "the two agree" if found["agree"] else "the two do NOT agree"
+        word = "they cannot be told apart" if found["indistinguishable"] else "they DIFFER"
         yield (
             f"The {aside['groups']} {kind} set aside were looked at once, after the verdict "
             f"({_before(aside['looked_before'])}): a check of consistency with a wide interval, never the verdict. "
