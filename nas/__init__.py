@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nas import errors
     from nas.api import Run, open_run, search
     from nas.architecture import Architecture
+    from nas.certificates.protocol import CertifyProtocol
     from nas.data.dataset import Dataset
     from nas.data.recognise import load_dataset
     from nas.indicator import Indicator, load_indicator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Architecture",
+    "CertifyProtocol",
     "Dataset",
     "Front",
     "Indicator",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 _HOMES = {
     "Architecture": "nas.architecture",
+    "CertifyProtocol": "nas.certificates.protocol",
     "Dataset": "nas.data.dataset",
     "Front": "nas.run.front",
     "Indicator": "nas.indicator",

@@ -23,7 +23,7 @@ from nas.api import Run, SearchOptions, check_certificate
 from nas.certificates.certificate import Certificate
 from nas.certificates.ledger import BEGUN, CERTIFIED, SPENT, TRAINED
 from nas.certificates.protocol import CertifyProtocol, fresh_seeds
-from nas.certificates.results import Pooled, judged, over_trainings, scored
+from nas.certificates.results import Pooled, gap, judged, over_trainings, scored
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.errors import DecodeError, InputError, NotCertifiedError
@@ -232,6 +232,20 @@ def test_repeats_of_an_image_are_no_new_images() -> None:
         assert ten[name] == pytest.approx(one[name])
 
 
+def test_the_check_on_others_counts_both_errors() -> None:
+    """All right on one side, one subject of four wrong on the other: by hand, and whether 0 lies inside."""
+    folds, aside = Pooled.of(parts(1), 2, 8), Pooled.of({(None, 0): parts(1)[1, 0]}, 2, 4)
+    found = gap(aside, folds, 0.95)
+    assert found["value"] == pytest.approx(1 - 7 / 8)
+    a, f = aside.estimates()["accuracy"], folds.estimates()["accuracy"]
+    assert found["low"] == pytest.approx(1 / 8 - math.sqrt((1 - 0.05 ** (1 / 2)) ** 2 + (f.high(0.95) - 7 / 8) ** 2))
+    assert found["high"] == pytest.approx(1 / 8 + math.sqrt((a.high(0.95) - 1) ** 2 + (7 / 8 - f.low(0.95)) ** 2))
+    assert found["indistinguishable"]
+    wrong_ = {k: changed(p, probabilities=p.probabilities[:, ::-1].copy()) for k, p in parts(1).items()}
+    far = gap(Pooled.of(wrong_, 2, 8), folds, 0.55)
+    assert far["value"] == pytest.approx(-0.75) and not far["indistinguishable"]
+
+
 def changed(p: Predictions, **arrays: np.ndarray) -> Predictions:
     return Predictions(**{**{n: getattr(p, n) for n in ("index", "probabilities", "labels", "groups")}, **arrays})
 
@@ -283,7 +297,7 @@ def test_the_subjects_set_aside_are_looked_at_once_and_after_the_verdict(run: Ru
     other = next(i for i in trained_ids(run) if i != first.id)
     (second,) = run.certify(other, SMALL)
     assert second.data["holdout"]["looked_before"] == 1
-    assert "had been looked at once before" in second.path.with_suffix(".md").read_text()
+    assert "they had been looked at once before" in second.path.with_suffix(".md").read_text()
     spent = [e["id"] for e in run.directory.events() if e["event"] == SPENT]
     assert spent == [first.id, other]
 
@@ -314,6 +328,15 @@ def test_the_papers_protocol_spends_the_hold_out_and_says_so(run: Run, bench: Be
     assert check_certificate(certificate.path) == []
     (plain,) = run.certify("knee", SMALL)
     assert plain.data["holdout"]["looked_before"] == 1
+
+
+def test_a_job_says_which_folds_and_what_is_kept(run: Run) -> None:
+    graph = run.candidates[0].network().graph()
+    for job in (
+        Job(3, "abc", graph, Rung(1, 9), 7, True, (4,), SMALL.predictions_name(4, 7)),
+        Job(3, "abc", graph, Rung(1, 9), 7, False),
+    ):
+        assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
 
 
 def test_seeds_are_none_of_the_search(run: Run, bench: Bench) -> None:
@@ -598,9 +621,9 @@ def test_what_cannot_be_certified(run: Run, bench: Bench, arguments: list[str], 
 
 def test_ctrl_c_says_how_to_go_on(run: Run, bench: Bench) -> None:
     bench.before = lambda job: (_ for _ in ()).throw(KeyboardInterrupt)
-    result = nas_("certify", run.path, "knee", "--quick", "--paper-protocol")
+    result = nas_("certify", run.path, "knee", "--quick", "--paper-protocol", "--workers", 3)
     assert result.exit_code == 130
-    assert f"nas certify {run.path} knee --folds 3 --epochs 20 --seeds 1 --paper-protocol" in result.output
+    assert f"nas certify {run.path} knee --folds 3 --epochs 20 --seeds 1 --paper-protocol --workers 3" in result.output
 
 
 def test_a_run_without_a_front(run: Run, bench: Bench) -> None:

@@ -90,6 +90,8 @@ def smaller(words: list[str]) -> list[str]:
         ]  # of an option given twice the last counts
     if words[:2] == ["nas", "resume"]:
         words = [*words[:3], "--budget", "+1"]
+    if words[:2] == ["nas", "certify"] and "--check" not in words:
+        words += ["--folds", "2", "--epochs", "1", "--seeds", "1", "--executor", "local"]
     return words
 
 
@@ -100,7 +102,9 @@ def test_every_nas_command_runs(workplace: Path) -> None:
     for words in commands():
         if words[0] != "nas" or "CKPLUS" in words or "--ray-address" in words:  # tests/test_cluster.py has a cluster
             continue
-        actual = smaller([run if w == "RUN" else w for w in words])
+        issued = sorted((workplace / (run or "none")).glob("models/*/certificate*.json"))
+        places = {"RUN": run, "CERTIFICATE": str(issued[0]) if issued else ""}
+        actual = smaller([places.get(w, w) for w in words])
         result = subprocess.run(
             [sys.executable, "-m", "nas.cli.main", *actual[1:]], capture_output=True, text=True, cwd=workplace
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nas.architecture import Architecture
-from nas.certificates.results import Pooled, judged, scored
+from nas.certificates.results import Pooled, gap, judged, scored
 from nas.certificates.statements import statements
 from nas.decoding import field, of_kind, reason
 from nas.errors import DecodeError
@@ -152,8 +152,7 @@ def derive(
     if aside:
         pooled_aside = Pooled.of(aside, len(names), recorded["holdout"]["images"])
         held = scored(pooled_aside, names, indicator.confidence())
-        inside = held["accuracy"]["low"] <= result["accuracy"]["value"] <= held["accuracy"]["high"]
-        held["contains_cross_validated"] = inside
+        held["less_cross_validated"] = gap(pooled_aside, pooled, indicator.confidence())
     architecture = Architecture.from_json(json.dumps(recorded["architecture"]))
     found = {
         "costs": {"params": architecture.cost().params, "macs": architecture.cost().macs},

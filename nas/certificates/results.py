@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -162,6 +163,22 @@ def scored(pooled: Pooled, class_names: Sequence[str], confidence: float) -> dic
         "accuracy_sd_between_seeds": float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
         "by_class": {**class_report(pooled.confusion(), class_names), "recall_low": low, "recall_high": high},
     }
+
+
+def gap(aside: Pooled, folds: Pooled, confidence: float) -> dict[str, Any]:
+    """Accuracy on the subjects set aside less the cross-validated one, with an interval, as plain data.
+
+    They are other people, so that both errors count: the distances of the ends are roots of sums of squares (MOVER,
+    Zou & Donner 2008).
+
+    Returns:
+        ``value, low, high`` (each end one-sided ``confidence``) and ``indistinguishable``: whether 0 lies between the ends.
+    """
+    a, f = aside.estimates()["accuracy"], folds.estimates()["accuracy"]
+    value = a.value - f.value
+    low = value - math.hypot(a.value - a.low(confidence), f.high(confidence) - f.value)
+    high = value + math.hypot(a.high(confidence) - a.value, f.value - f.low(confidence))
+    return {"value": value, "low": low, "high": high, "indistinguishable": low <= 0 <= high}
 
 
 def _interval(estimate: Estimate, confidence: float) -> dict[str, float]:

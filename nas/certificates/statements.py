@@ -81,17 +81,24 @@ def _aside(c: Mapping[str, Any]) -> Iterator[str]:
     elif c["holdout_result"] is None:
         yield f"The {aside['groups']} {kind} set aside were not looked at for this verdict; their check is to follow."
     else:
-        word = "contains" if c["holdout_result"]["contains_cross_validated"] else "does NOT contain"
+        found, k = c["holdout_result"]["less_cross_validated"], c["protocol"]["folds"]
+        word = "they cannot be told apart" if found["indistinguishable"] else "they DIFFER"
         yield (
             f"The {aside['groups']} {kind} set aside were looked at once, after the verdict "
             f"({_before(aside['looked_before'])}): a check of consistency with a wide interval, never the verdict. "
-            f"Its interval {word} the cross-validated accuracy."
+            f"Its accuracy less the cross-validated one is {_points(found['value'])} points "
+            f"[{_points(found['low'])}, {_points(found['high'])}]: {word}. Its networks learned from all that the "
+            f"search had, those of the folds from {k - 1} parts of {k}."
         )
 
 
 def _before(times: int) -> str:
     often = {1: "once", 2: "twice"}.get(times, f"{times} times")
-    return f"it had been looked at {often} before" if times else "it had not been looked at before"
+    return f"they had been looked at {often} before" if times else "they had not been looked at before"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
 
 
 def _counted(number: int, noun: str) -> str:

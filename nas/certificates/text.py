@@ -87,7 +87,7 @@ def _held(c: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Accuracy {a['value']:.2%} [{a['low']:.2%}, {a['high']:.2%}] (each end one-sided {held['confidence']:g}) on "
         f"{held['images']} images of {held['groups']} {c['data']['groups']}, {held['trainings']} "
-        f"training{'' if held['trainings'] == 1 else 's'} on all that the search had."
+        f"training{'' if held['trainings'] == 1 else 's'} on all that the search had. See above for how it compares."
     )
 
 

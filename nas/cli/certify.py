@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 from types import TracebackType
@@ -48,7 +49,7 @@ it again.
 def certify(
     run: Annotated[str | None, typer.Argument(help="Run directory, or its name under results/.")] = None,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID...", help="Networks: ids, knee, smallest, most-accurate, all.")
+        list[str] | None, typer.Argument(metavar="ID", help="Networks: ids, knee, smallest, most-accurate, all.")
     ] = None,
     check: Annotated[
         Path | None,
@@ -83,19 +84,27 @@ def certify(
     protocol = CertifyProtocol(given[0], given[1], given[2], paper_protocol)
     opened = open_run(run)
     view = CertifyView(quiet=as_json)
+    again = _again(
+        *(run, ids, protocol),
+        {"workers": workers, "executor": executor, "ray-address": ray_address, "data": data},
+    )
     try:
         with view:
             issued = opened.certify(
-                *(ids, protocol),
-                **{"workers": workers, "executor": executor, "ray_address": ray_address, "dataset": data},  # type: ignore[arg-type]
+                ids,
+                protocol,
+                workers=workers,
+                executor=executor,
+                ray_address=ray_address,
+                dataset=data,
                 watcher=view,
             )
     except KeyboardInterrupt as error:
-        typer.echo(f"interrupted; every finished training is kept. Go on with:  {_again(run, ids, protocol)}", err=True)
+        typer.echo(f"interrupted; every finished training is kept. Go on with:  {again}", err=True)
         raise typer.Exit(130) from error
     except (EnvironmentStopError, NotCertifiedError) as error:
         typer.echo(f"error: {error}", err=True)
-        typer.echo(f"when that is mended, go on with:  {_again(run, ids, protocol)}", err=True)
+        typer.echo(f"when that is mended, go on with:  {again}", err=True)
         raise typer.Exit(error.exit_code) from error
     if as_json:
         typer.echo(json.dumps([c.data for c in issued], indent=1, ensure_ascii=False))
@@ -116,10 +125,12 @@ def _check(path: Path) -> None:
     typer.echo(f"agrees with its predictions: {Certificate.read(path).line}")
 
 
-def _again(run: str, ids: list[str], protocol: CertifyProtocol) -> str:
-    options = f"--folds {protocol.folds} --epochs {protocol.epochs} --seeds {protocol.seeds}"
-    paper = " --paper-protocol" if protocol.everyone else ""
-    return f"nas certify {quote(run)} {' '.join(map(quote, ids))} {options}{paper}"
+def _again(run: str, ids: list[str], protocol: CertifyProtocol, given: Mapping[str, object]) -> str:
+    """The command that goes on."""
+    words = [run, *ids, "--folds", protocol.folds, "--epochs", protocol.epochs, "--seeds", protocol.seeds]
+    words += ["--paper-protocol"] if protocol.everyone else []
+    words += [word for name, value in given.items() if value is not None for word in (f"--{name}", value)]
+    return " ".join(["nas certify", *(quote(str(word)) for word in words)])
 
 
 def _show(certificate: Certificate) -> None:
@@ -167,7 +178,8 @@ class CertifyView:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def planned(self, total: int, kept: int) -> None:
         """``total`` trainings are to be done, of which ``kept`` have been."""
