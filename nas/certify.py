@@ -23,6 +23,7 @@ from nas.errors import DecodeError, InputError, NasError, NotCertifiedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.job import Job, Setup
 from nas.evaluation.limits import Limits
+from nas.evaluation.train import Recipe
 from nas.execution.bundled import bundled
 from nas.execution.deadline import Deadline
 from nas.execution.drive import drive, foresee, ready
@@ -40,6 +41,11 @@ from nas.settings import Settings, Workers
 from nas.trainings import Training, Trainings, Watcher
 
 _PASSING: Final = frozenset({"issued", "versions", "machine", "seal"})  # differ from issue to issue
+
+
+def full_recipe(recipe: Recipe) -> Recipe:
+    """A search's recipe with the paper's schedule, which is made for long trainings."""
+    return replace(recipe, schedule="paper")
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,7 @@ class _Certification:
         setup = Setup(
             self._of.candidates[0].network().graph(),
             settings.indicator,
-            settings.recipe,
+            full_recipe(settings.recipe),
             max(int(pool.cpus), 1),
             pool.gpus > 0,
             Limits(None, settings.limits.memory_bytes),  # the time that a candidate may take is for a search's effort
@@ -276,7 +282,7 @@ class _Certification:
                 "classes": list(dataset.class_names),
                 "groups": self._bundle.group_kind,
             },
-            "recipe": asdict(settings.recipe),
+            "recipe": asdict(full_recipe(settings.recipe)),
             "constraints": [asdict(c) for c in trained],
             "not_judged": [str(c) for c in settings.indicator.constraints if c not in trained],
             "selection": {

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from nas.errors import InputError
 from nas.evaluation.augment import Augmentation
-from nas.evaluation.train import Recipe
+from nas.evaluation.train import Recipe, Schedule
 from nas.run.atomic import write_atomic
 from nas.rung import Ladder, Rung, checked_ladder
 from nas.yamlfile import StrictModel, parse_yaml
@@ -30,6 +30,7 @@ class _AugmentationSpec(StrictModel):
 class _RecipeSpec(StrictModel):
     batch: Annotated[int, Field(ge=1, le=1_000_000)] = Recipe.batch
     learning_rate: Annotated[float, Field(gt=0, le=1)] = Recipe.learning_rate
+    schedule: Schedule = Recipe.schedule
     label_smoothing: _Share = Recipe.label_smoothing
     weight_decay: _Share = Recipe.weight_decay
     augmentation: _AugmentationSpec = _AugmentationSpec()

@@ -166,6 +166,8 @@ def _recipe(data: Mapping[str, Any]) -> Recipe:
         raise DecodeError(f"recipe: augmentation {asdict(recipe.augmentation)}: not its ranges")
     if not isinstance(recipe.batch, int) or not (is_number(recipe.batch) and 1 <= recipe.batch <= _MAX_BATCH):
         raise DecodeError(f"recipe: batch {recipe.batch!r:.80} must be a whole number in 1..{_MAX_BATCH}")
+    if recipe.schedule not in ("cosine", "paper"):
+        raise DecodeError(f"recipe: schedule {recipe.schedule!r:.80} is neither cosine nor paper")
     if not is_number(recipe.learning_rate) or recipe.learning_rate <= 0:
         raise DecodeError(f"recipe: learning_rate {recipe.learning_rate!r:.80} must be a number above 0")
     for name, value in (("label_smoothing", recipe.label_smoothing), ("weight_decay", recipe.weight_decay)):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from nas.networks.build import Weights, build_model, get_weights, set_weights
 PAPER_EPOCHS: Final = 200
 PAPER_SCHEDULE: Final = ((81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 0.5e-3))
 _PREDICT_BATCH: Final = 128
+Schedule = Literal["cosine", "paper"]
 
 
 class TrainingDivergedError(NasError):
@@ -32,6 +34,8 @@ class Recipe:
     Attributes:
         batch: images a step.
         learning_rate: of Adam, before the schedule.
+        schedule: ``cosine`` (Loshchilov, Hutter 2017), which makes the most of few epochs, or ``paper``, the steps of
+            :data:`PAPER_SCHEDULE` scaled to the epochs there are.
         augmentation: of the training images.
         label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al. 2016).
         weight_decay: decoupled, as in AdamW (Loshchilov, Hutter 2019): each step takes this times the learning rate,
@@ -43,10 +47,13 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
+    schedule: Schedule = "cosine"
 
 
 def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
-    """The paper's step schedule with its 200 epochs scaled to ``epochs``; ``epoch`` counts from 0."""
+    """Of one epoch, counted from 0, of ``epochs``: by the recipe's schedule."""
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (epoch + 0.5) / epochs))
     paper_epoch = (epoch + 0.5) * PAPER_EPOCHS / epochs
     factor = 1.0
     for first, value in PAPER_SCHEDULE:
