@@ -172,7 +172,7 @@ def gap(aside: Pooled, folds: Pooled, confidence: float) -> dict[str, Any]:
     Zou & Donner 2008).
 
     Returns:
-        ``value, low, high`` (each end one-sided ``confidence``) and ``indistinguishable``: whether 0 lies between the ends.
+        ``value, low, high`` (each end one-sided ``confidence``) and ``indistinguishable``: whether 0 lies between them.
     """
     a, f = aside.estimates()["accuracy"], folds.estimates()["accuracy"]
     value = a.value - f.value
