@@ -4,7 +4,8 @@
     python benchmarks/equal_fronts.py search --data synthetic --seed 0 --out ours/faces-0 [--effort 1x5,1x20]
     python benchmarks/equal_fronts.py compare --data synthetic --seeds 0,1,2 --rival rival/faces-{} --ours ours/faces-{}
 
-Both have the same space (benchmarks/small.yaml), data, fold, image size and cap of 30,000 parameters; ours is one
+Either side has a training recipe that was chosen of a few tried on the prototype and the faces (small-recipe.yaml, and
+the constants of optuna_keras.py).  Both have the same space (benchmarks/small.yaml), data, fold, image size and cap of 30,000 parameters; ours is one
 worker with one thread.  Scale by default: 24x24 images, 60 networks, full training 20 epochs on fold 0.  All three go
 on when they are started again.
 
@@ -38,12 +39,14 @@ from nas.data.folds import make_split
 from nas.data.recognise import load_dataset
 from nas.indicator import Constraint, Indicator
 from nas.pareto import hypervolume, non_dominated
+from nas.recipes import read_recipe
 from nas.run.candidate import Candidate, charged
 from nas.run.front import Front
 from nas.rung import parse_ladder
 
 FRESH_SEED = 2_000_000_000  # of the trainings that both fronts are judged by
 MILESTONES = "fronts.jsonl"
+RECIPE = Path(__file__).parent / "small-recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Moment:
 def options_of(arguments: argparse.Namespace) -> SearchOptions:
     """All that is said of the training effort is said here."""
     ladder = parse_ladder(arguments.effort)
-    return SearchOptions(effort=ladder, inherit=arguments.inherit, image_size=arguments.size)
+    climbing = {"effort": ladder, "inherit": arguments.inherit, "probe": arguments.probe}
+    return SearchOptions(**climbing, image_size=arguments.size, recipe=read_recipe(RECIPE))
 
 
 def tree_cpu_seconds() -> float:
@@ -174,12 +178,12 @@ class Judge:
 
             import tf_keras
 
-            from nas.evaluation.train import Recipe, Trainer
+            from nas.evaluation.train import Trainer
 
             tf_keras.backend.clear_session()
             gc.collect()
             fold = self._split.folds[0]
-            trainer = Trainer(network.graph(), Recipe(), seed)
+            trainer = Trainer(network.graph(), read_recipe(RECIPE), seed)
             trainer.fit(self._images[fold.train], self._labels[fold.train], self._arguments.epochs, 0)
             guess = trainer.predict(self._images[fold.test]).argmax(1)
             self._known[key] = float((guess == self._labels[fold.test]).mean())
@@ -253,6 +257,7 @@ def main() -> None:
     part.add_argument("--space", default=str(Path(__file__).parent / "small.yaml"))
     part.add_argument("--seed", type=int, default=0)
     part.add_argument("--effort", default="1x5,1x20", help="what a candidate is trained for")
+    part.add_argument("--probe", action=argparse.BooleanOptionalAction, default=True, help="of trained networks")
     part.add_argument("--inherit", action=argparse.BooleanOptionalAction, default=True, help="weights of relatives")
     part.add_argument("--trials", type=int, default=60, help="candidates that reach an evaluator")
     part.add_argument("--sampler", default="synthesis")

@@ -35,10 +35,11 @@ from scipy.stats import spearmanr
 from nas.architecture import Architecture
 from nas.data.folds import make_split
 from nas.data.recognise import load_dataset
-from nas.evaluation.train import Recipe, Trainer
+from nas.evaluation.train import Trainer
 from nas.networks.build import get_weights
 from nas.networks.inherit import inherit
 from nas.networks.relatives import nearest
+from nas.recipes import read_recipe
 from nas.space import SearchSpace, fit_to_data, load_space
 from nas.synthesis.evolution import breed
 
@@ -86,7 +87,7 @@ class Bench:
 
         tf_keras.backend.clear_session()
         gc.collect()
-        trainer = Trainer(network.graph(), Recipe(), seed)
+        trainer = Trainer(network.graph(), read_recipe(Path(__file__).parent / "small-recipe.yaml"), seed)
         start = None
         if parent is not None:
             with np.load(self.weights(parent)) as file:

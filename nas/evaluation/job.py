@@ -148,4 +148,4 @@ class Setup:
 
 def recipe_from_json(data: Mapping[str, Any]) -> Recipe:
     """A recipe from plain data; what older runs did not record has its default."""
-    return Recipe(**{"schedule": "paper", **data, "augmentation": Augmentation(**data["augmentation"])})
+    return Recipe(**{**data, "augmentation": Augmentation(**data["augmentation"])})

@@ -34,8 +34,8 @@ class Recipe:
     Attributes:
         batch: images a step.
         learning_rate: of Adam, before the schedule.
-        schedule: ``cosine`` (Loshchilov, Hutter 2017), which makes the most of few epochs, or ``paper``, the steps of
-            :data:`PAPER_SCHEDULE` scaled to the epochs there are.
+        schedule: ``paper``, the steps of :data:`PAPER_SCHEDULE` scaled to the epochs there are, or ``cosine``
+            (Loshchilov, Hutter 2017).
         augmentation: of the training images.
         label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al. 2016).
         weight_decay: decoupled, as in AdamW (Loshchilov, Hutter 2019): each step takes this times the learning rate,
@@ -47,7 +47,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
-    schedule: Schedule = "cosine"
+    schedule: Schedule = "paper"
 
 
 def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
