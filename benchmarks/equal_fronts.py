@@ -5,8 +5,8 @@
     python benchmarks/equal_fronts.py compare --data synthetic --seeds 0,1,2 --rival rival/faces-{} --ours ours/faces-{}
 
 Either side has a training recipe that was chosen of a few tried on the prototype and the faces (small-recipe.yaml, and
-the constants of optuna_keras.py).  Both have the same space (benchmarks/small.yaml), data, fold, image size and cap of 30,000 parameters; ours is one
-worker with one thread.  Scale by default: 24x24 images, 60 networks, full training 20 epochs on fold 0.  All three go
+the constants of optuna_keras.py).  Both have the same space (benchmarks/small.yaml), data, fold, image size and cap of
+30,000 parameters; ours is one worker with one thread.  Scale by default: 24x24 images, 60 networks, full training 20 epochs on fold 0.  All three go
 on when they are started again.
 
 Each front is the one that its search would have handed over at that moment, by its own scores.  What it is worth is

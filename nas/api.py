@@ -77,9 +77,9 @@ class SearchOptions:
         command: the command line, for the record.
     """
 
-    effort: Rung | Ladder = (Rung(1, 24),)
-    inherit: bool = False
-    probe: bool = False
+    effort: Rung | Ladder = (Rung(1, 8), Rung(1, 24))
+    inherit: bool = True
+    probe: bool = True
     folds: int = 5
     holdout: float = 0.2
     image_size: int | None = None

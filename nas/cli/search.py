@@ -64,21 +64,21 @@ def search(
         str | None,
         typer.Option(
             help="FOLDSxEPOCHS of a candidate; or a ladder such as 1x8,1x24,3x24: what is in vain ends after a rung "
-            "\\[default: 1x24]."
+            "\\[default: 1x8,1x24]."
         ),
     ] = None,
     inherit: Annotated[
         bool | None,
         typer.Option(
             "--inherit/--no-inherit",
-            help="Start candidates from the trained weights of their nearest relative, fold by fold.",
+            help="Start candidates from the trained weights of their nearest relative, fold by fold \\[default: yes].",
         ),
     ] = None,
     probe: Annotated[
         bool | None,
         typer.Option(
             "--probe/--no-probe",
-            help="Probe trained networks for which edit to try next, and which channels to keep.",
+            help="Probe trained networks for which edit to try next, and which channels to keep \\[default: yes].",
         ),
     ] = None,
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
