@@ -2,8 +2,8 @@
 
     python benchmarks/best_member.py RUN ID --out trained [--folds 5] [--epochs 60]
 
-All three are trained under one reduced protocol on the synthetic faces: --epochs epochs by the paper's schedule, on each
-of --folds subject-independent folds over the search subjects, one seed that the search did not use.  Printed:
+All three are trained under one reduced protocol on the synthetic faces: --epochs epochs by the paper's schedule, on
+each of --folds subject-independent folds over the search subjects, one seed that the search did not use.  Printed:
 parameters, MACs, accuracy with its interval over subjects (95 %, one training: its luck is not in it), and the
 differences paired by subject.  Last, what one seed and fold of the full protocol (200 epochs) takes, by the seconds of
 an epoch here.  Resumable: one file a network and fold in --out.

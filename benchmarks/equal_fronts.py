@@ -6,8 +6,8 @@
 
 Either side has a training recipe that was chosen of a few tried on the prototype and the faces (small-recipe.yaml, and
 the constants of optuna_keras.py).  Both have the same space (benchmarks/small.yaml), data, fold, image size and cap of
-30,000 parameters; ours is one worker with one thread.  Scale by default: 24x24 images, 60 networks, full training 20 epochs on fold 0.  All three go
-on when they are started again.
+30,000 parameters; ours is one worker with one thread.  Scale by default: 24x24 images, 60 networks, full training 20
+epochs on fold 0.  All three go on when they are started again.
 
 Each front is the one that its search would have handed over at that moment, by its own scores.  What it is worth is
 the hypervolume of its members after a full training from scratch (20 epochs, fold 0, our trainer, one seed that
