@@ -26,7 +26,7 @@ from nas.indicator import Indicator, load_indicator
 from nas.loop import Listener, Plan, Search, Silent, check_plan
 from nas.measurement import is_number
 from nas.pareto import objectives_of
-from nas.probing import Probing
+from nas.probing import Probing, recorded_merit
 from nas.reach import check_reachable
 from nas.rescoring import Drift, drift_of
 from nas.run.atomic import write_atomic
@@ -414,7 +414,7 @@ class Run:
 
         candidates = self.candidates
         if candidate_id is None:
-            return summary(candidates, self.settings.indicator)
+            return summary(candidates, self.settings.indicator) | {"probes": recorded_merit(self.directory)}
         candidate, settings = self.find(candidate_id), self.settings
         classes = tuple(self.directory.settings()["data"]["classes"])
         told = explain_candidate(candidate, candidates[0], settings.indicator)

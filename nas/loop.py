@@ -22,7 +22,7 @@ from nas.pareto import Objective
 from nas.probing import Probing
 from nas.race import Race, Seen, trained_values
 from nas.rescoring import SCRATCH, Rescoring
-from nas.run.candidate import HOPELESS, Candidate, Outcome, RungResult, State, forgiven
+from nas.run.candidate import HOPELESS, Candidate, Outcome, RungResult, State, below, forgiven
 from nas.run.directory import FrontWriter, RunDirectory
 from nas.run.front import Front, FrontArchive, front_of
 from nas.run.study import RunStudy
@@ -131,7 +131,7 @@ class Search:
         self._doubts: dict[int, str] = {}  # why trials are stopped that have not ended yet
         self._told_front = FrontArchive(plan.objectives, plan.reference_point)
         self._heritage = Heritage(self._prototype.id, plan.ladder[-1].epochs)
-        self._rescoring = Rescoring(directory)
+        self._rescoring = Rescoring(directory, plan.seed)
         self.charged = 0  # how many count against the budget
         self._take_up(study.load(self._distributions))
 
@@ -194,6 +194,8 @@ class Search:
         """What follows a finished rung; one that is not the last is recorded, and may be the candidate's end."""
         if outcome.state is not State.TRAINED or outcome.effort == str(job.ladder[-1]):
             return Decision.STOP
+        if job.keep is not None:  # it is trained to the end, whatever it shows
+            return Decision.CONTINUE
         candidate = self._candidates[job.trial]
         self._bulky.add(candidate.id)  # where its files go as it climbs, they are to be found
         doubt = None if job.reference else self._race.doubt(candidate, outcome, self._seen(job.trial))
@@ -201,7 +203,7 @@ class Search:
             self._doubts[job.trial] = doubt
             return Decision.STOP
         result = RungResult(str(outcome.effort), trained_values(outcome), doubt)
-        before = tuple(r for r in candidate.rungs if r.rung != result.rung)  # of an attempt that was cut short
+        before = below(candidate.rungs, result.rung)  # an attempt that was cut short may have left others
         self._study.record_rung(candidate, result)
         self._candidates[job.trial] = replace(candidate, rungs=(*before, result))
         return Decision.CONTINUE
@@ -228,6 +230,8 @@ class Search:
             return self._rescored(job, outcome, files or {})
         candidate = self._candidates[job.trial]
         outcome = replace(outcome, stopped=self._doubts.pop(job.trial, None))
+        if outcome.effort is not None:
+            candidate = replace(candidate, rungs=below(candidate.rungs, outcome.effort))
         if outcome.environmental and job.trial not in self._retried:
             return self._try_again(candidate, outcome)
         if job.trial in self._retried:
@@ -247,13 +251,13 @@ class Search:
     def _from_scratch(self, member: Candidate) -> Job:
         """Trains a member of the front again without what it inherited; trial numbers below 0 are such repetitions."""
         graph = member.network().graph()
-        return Job(-1 - member.trial, member.id, graph, self._plan.ladder[-1:], member.seed, True, keep=SCRATCH)
+        return Job(-1 - member.trial, member.id, graph, self._plan.ladder, member.seed, True, keep=SCRATCH)
 
     def _rescored(self, job: Job, outcome: Outcome, files: Mapping[str, bytes]) -> Candidate:
         """Records what a member of the front shows without what it inherited, as an event: it is no trial."""
         member = self._candidates[-1 - job.trial]
         self._directory.store(member.id, files)
-        self._rescoring.record(member, outcome)
+        self._rescoring.record(member, outcome, self.charged)
         return member
 
     def weights_for(self, job: Job) -> dict[int, bytes]:

@@ -18,7 +18,7 @@ from nas.space import SearchSpace
 from nas.synthesis.merit import ProbeMerit
 from nas.synthesis.probe_prior import ProbePrior
 
-MERIT: Final = "probes.json"  # of a run
+MERIT: Final = "probe-merit.json"  # of a run
 _log = logging.getLogger(__name__)
 
 
@@ -70,13 +70,22 @@ class Probing:
 
 
 def gain_at_equal_effort(child: Candidate, parent: Candidate) -> float | None:
-    """Accuracy of the child less that of its parent, after the largest effort that both were measured at."""
+    """Accuracy of the child less that of its parent, after the largest effort that both were measured at.
+
+    None where there is no such effort, or where one of them began with inherited weights and the other from scratch.
+    """
+    if _inherited(child) is not _inherited(parent):
+        return None
     own, theirs = _by_effort(child), _by_effort(parent)
     common = own.keys() & theirs.keys()
     if not common:
         return None
     most = max(common, key=lambda text: (Rung.parse(text).folds, Rung.parse(text).epochs))
     return own[most] - theirs[most]
+
+
+def _inherited(candidate: Candidate) -> bool:
+    return candidate.outcome is not None and candidate.outcome.inheritance is not None
 
 
 def _by_effort(candidate: Candidate) -> dict[str, float]:

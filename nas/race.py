@@ -1,17 +1,19 @@
 """Whether a candidate goes on after a rung: one rule, for every executor.
 
-What a candidate will show at full effort is foretold from what others gained between the same rung and theirs: the
-difference of the logits has a prediction interval (Student's t), and its upper end is the candidate's *optimism*.  A
-candidate ends where even that is below the indicator's floor (while what it has shown refutes it already), or where a
-member of the front that costs no more is better.  Nothing ends before enough others have been all the way; one in
-:data:`LOT` that should end goes on all the same, so that a run can say how often the rule errs.
+What a candidate will show at full effort is foretold from those that went all the way, by the regression of their last
+score on that of the same rung (logits; least squares).  The upper end of its prediction interval (Student's t) is the
+candidate's *optimism*.  Regression, and not the mean gain: those that went all the way were chosen by their score at
+the rung, and so gained less than others will.  A candidate ends where even its optimism is below the indicator's floor
+(while what it has shown refutes it already), or where a member of the front that costs no more, and that the indicator
+does not refute, is better.  Nothing ends before enough others have been all the way; one in :data:`LOT` that should end
+goes on all the same, so that a run can say how often the rule errs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,9 +25,8 @@ from nas.run.candidate import Candidate, Outcome
 
 LOT: Final = 20
 CONFIDENCE: Final = 0.95  # one-sided, of an optimism
-_LEAST: Final = 4  # candidates that went all the way, before anything is foretold
-_STEADIEST: Final = 0.1  # standard deviation of a gain on the logit, below which no handful of candidates is believed
-_EDGE: Final = 0.005  # shares nearer to 0 or 1 count as this near
+_LEAST: Final = 5  # candidates that went all the way, before anything is foretold
+_STEADIEST: Final = 0.1  # standard deviation on the logit, below which no handful of candidates is believed
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Race:
 
     def doubt(self, candidate: Candidate, shown: Outcome, seen: Seen) -> str | None:
         """Why the candidate should end after the rung that ``shown`` tells of; None where it goes on."""
-        values = trained_values(shown)
-        hopes = {name: _optimism(name, value, shown, seen.finished) for name, value in values.items()}
+        hopes = {name: _optimism(name, shown, seen.finished) for name in trained_values(shown)}
+        if not all(map(math.isfinite, hopes.values())):
+            return None
         return self._refuted(shown, hopes) or self._dominated(candidate, shown, hopes, seen.members)
 
     def drawn(self, trial: int) -> bool:
@@ -74,9 +76,13 @@ class Race:
     def _dominated(
         self, candidate: Candidate, shown: Outcome, hopes: Mapping[str, float], members: Iterable[Candidate]
     ) -> str | None:
-        tried = Candidate(**{**vars(candidate), "outcome": shown})
+        tried = replace(candidate, outcome=shown)
+        if not any(o.name in hopes for o in self.objectives):
+            return None
         for member in members:
-            if member.id != candidate.id and all(_no_better(o, tried, hopes, member) for o in self.objectives):
+            if member.status is Status.VIOLATED or member.id == candidate.id:
+                continue
+            if all(_no_better(o, tried, hopes, member) for o in self.objectives):
                 told = ", ".join(
                     f"{o.name} {hopes[o.name]:.1%} at best against {member.value(o.name):.1%}"
                     for o in self.objectives
@@ -108,34 +114,42 @@ def trained_values(outcome: Outcome) -> dict[str, float]:
     }
 
 
-def _optimism(name: str, value: float, shown: Outcome, finished: Iterable[Candidate]) -> float:
-    """Upper end of what ``value`` will have become at full effort; infinite while too few have been there."""
-    gains = list(_gains(name, shown, finished))
-    n = len(gains)
-    if n < _LEAST:
+def _optimism(name: str, shown: Outcome, finished: Iterable[Candidate]) -> float:
+    """The best that a metric can be expected to become at full effort; infinite while too few have been there."""
+    now = shown.measurements[name]
+    edge = 1.0 / (2 * now.n + 2)  # as many images cannot tell shares that are nearer to 0 or 1
+    pairs = [(_logit(rung, edge), _logit(last, edge)) for rung, last in _climbs(name, shown, finished)]
+    if len(pairs) < _LEAST:
         return math.inf
-    spread = max(float(np.std(gains, ddof=1)), _STEADIEST) * math.sqrt(1 + 1 / n)
-    most = _logit(value) + float(np.mean(gains)) + float(stdtrit(n - 1, CONFIDENCE)) * spread
-    return 1.0 / (1.0 + math.exp(-most))
+    x, y = np.array(pairs).T
+    at, n = _logit(now.value, edge), len(x)
+    spread = float(((x - x.mean()) ** 2).sum())
+    if spread < _STEADIEST**2:
+        return math.inf
+    slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread
+    rest = y - y.mean() - slope * (x - x.mean())
+    error = max(math.sqrt(float((rest**2).sum()) / (n - 2)), _STEADIEST)
+    error *= math.sqrt(1 + 1 / n + (at - float(x.mean())) ** 2 / spread)
+    most = float(y.mean()) + slope * (at - float(x.mean())) + float(stdtrit(n - 2, CONFIDENCE)) * error
+    return max(now.value, 1.0 / (1.0 + math.exp(-most)))
 
 
-def _gains(name: str, shown: Outcome, finished: Iterable[Candidate]) -> Iterable[float]:
-    """What others gained from this rung to their last, on the logit; those that began alike, where there are enough."""
+def _climbs(name: str, shown: Outcome, finished: Iterable[Candidate]) -> Sequence[tuple[float, float]]:
+    """(at this rung, at the last one) of others; of those that began alike, where there are enough."""
     alike, all_of_them = [], []
     for candidate in finished:
-        final = candidate.value(name)
+        last = candidate.value(name)
         outcome = candidate.outcome
-        if outcome is None or outcome.stopped is not None or final is None or candidate.repeat_of is not None:
+        if outcome is None or outcome.stopped is not None or last is None or candidate.repeat_of is not None:
             continue
         for rung in candidate.rungs:
             if rung.rung == shown.effort and name in rung.values:
-                gain = _logit(final) - _logit(rung.values[name])
-                all_of_them.append(gain)
+                all_of_them.append((rung.values[name], last))
                 if (outcome.inheritance is None) == (shown.inheritance is None):
-                    alike.append(gain)
+                    alike.append(all_of_them[-1])
     return alike if len(alike) >= _LEAST else all_of_them
 
 
-def _logit(share: float) -> float:
-    inside = min(max(share, _EDGE), 1.0 - _EDGE)
+def _logit(share: float, edge: float) -> float:
+    inside = min(max(share, edge), 1.0 - edge)
     return math.log(inside / (1.0 - inside))

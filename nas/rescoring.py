@@ -23,37 +23,52 @@ class Rescoring:
 
     Args:
         directory: of the run, whose events tell.
+        seed: of the choice among members.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, seed: int) -> None:
         self._directory = directory
-        self._begun = {str(event.get("id")) for event in directory.events(_EVENT)}
+        self._seed = seed
+        events = directory.events(_EVENT)
+        self._begun = {str(event.get("id")) for event in events}
+        done = [event["charged"] for event in events if isinstance(event.get("charged"), int)]
+        self._next = EVERY * (max(done, default=0) // EVERY + 1)
 
     def due(self, members: Sequence[Candidate], charged: int) -> Candidate | None:
-        """The member to train again now, that with the most inherited epochs; None while it is not time or none has.
+        """A member to train again now, drawn among those with inherited epochs; None while it is not time or none has.
 
         Args:
             members: of the front.
             charged: candidates evaluated so far.
         """
-        if len(self._begun) >= charged // EVERY:
+        if charged < self._next:
             return None
-        heirs = [
-            m for m in members if m.outcome is not None and m.outcome.inherited_epochs() and m.id not in self._begun
-        ]
+        heirs = [m for m in members if m.outcome is not None and m.outcome.inherited_epochs()]
+        heirs = sorted((m for m in heirs if m.id not in self._begun), key=lambda m: m.trial)
         if not heirs:
             return None
-        chosen = max(heirs, key=lambda m: (m.outcome.inherited_epochs() if m.outcome else 0, -m.trial))
+        rng = np.random.default_rng([self._seed, EVERY, self._next])
+        chosen = heirs[int(rng.integers(len(heirs)))]
         self._begun.add(chosen.id)
+        self._next = EVERY * (charged // EVERY + 1)
         return chosen
 
-    def record(self, member: Candidate, outcome: Outcome) -> None:
-        """Appends what a member showed from scratch."""
+    def record(self, member: Candidate, outcome: Outcome, charged: int) -> None:
+        """Appends what a member showed from scratch; one that the environment lost may be drawn again.
+
+        Args:
+            member, outcome: which one, and what came of it.
+            charged: candidates evaluated so far.
+        """
+        if outcome.environmental:
+            self._begun.discard(member.id)
+            return
         trained = outcome.state is State.TRAINED
         self._directory.append_event(
             _EVENT,
             id=member.id,
             trial=member.trial,
+            charged=charged,
             effort=outcome.effort,
             inherited_epochs=0 if member.outcome is None else member.outcome.inherited_epochs(),
             accuracy=member.value("accuracy"),
@@ -81,8 +96,8 @@ class Drift:
         networks = "1 member" if self.members == 1 else f"{self.members} members"
         interval = "" if self.low is None or self.high is None else f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
         return (
-            f"trained again from scratch: {networks}; inherited weights scored {100 * self.mean:+.1f} points"
-            f"{interval} against that"
+            f"trained again from scratch: {networks}; inherited weights had scored {100 * self.mean:+.1f} points"
+            f"{interval} against that, the luck by which they became members included"
         )
 
 

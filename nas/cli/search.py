@@ -104,7 +104,6 @@ def search(
     from nas.cli.view import View
     from nas.evaluation.limits import Limits
     from nas.run.directory import planned_run_directory
-    from nas.rung import parse_ladder
     from nas.settings import DEFAULT_TIME_S, Workers
 
     time_s = seconds_of(time)
@@ -113,7 +112,11 @@ def search(
         holdout=holdout,
         image_size=image_size,
         workers=Workers(executor, workers, cpus_per_worker, gpus_per_worker, ray_address),
-        **_training(recipe, flip, {"effort": effort and parse_ladder(effort), "inherit": inherit, "probe": probe}),
+        **_training(
+            recipe,
+            flip,
+            {"effort": effort, "inherit": inherit, "probe": probe},
+        ),
         limits=Limits(
             seconds_of(candidate_time, "--candidate-time"),
             None if candidate_memory is None else int(units.parse_quantity(candidate_memory, units.BYTES)),
@@ -217,7 +220,10 @@ def _watched(go: Any, view: Any, path: Path) -> Run:
 def _training(path: Path | None, flip: bool, given: Mapping[str, Any]) -> dict[str, Any]:
     """How to train: what the command line says, else a file, else the defaults; ``--no-flip`` holds for all."""
     from nas.recipes import Training, read_training
+    from nas.rung import parse_ladder
 
+    effort = given["effort"]
+    given = {**given, "effort": None if effort is None else parse_ladder(effort)}
     told = Training() if path is None else read_training(path)
     recipe = told.recipe
     if not flip:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from nas.networks.links import Pair
 from nas.networks.probes import ENOUGH, Probes, probe
 from nas.run.candidate import Inheritance
 from nas.run.directory import IMPORTANCE, PROBES, weights_name
-from nas.run.predictions import PREDICTIONS, Predictions
+from nas.run.predictions import DAMAGED, PREDICTIONS, Predictions
 from nas.rung import Rung
 
 _log = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ class Climb:
             weights, importance = _read(content)
             fresh, seed = self._trainer.initial, self._job.seed
             taken = inherit(relative.graph, weights, self._job.graph, fresh, seed=seed, importance=importance)
-        except (NasError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (NasError, *DAMAGED) as error:
             _log.warning("fold %d begins from scratch: the weights of %s cannot be used: %s", k, relative.id, error)
             return None
         self._begun[k] = _epochs_of(relative, k)
@@ -141,7 +140,11 @@ class Climb:
         files = {weights_name(k): _written(fold) for k, fold in sorted(self._folds.items())}
         first = self._folds[0].probes
         probes = {} if first is None else {PROBES: first.to_bytes()}
-        return files | probes | {PREDICTIONS: self.predictions().to_bytes()}
+        return files | probes | self.predicted()
+
+    def predicted(self) -> dict[str, bytes]:
+        """The predictions alone, as a file."""
+        return {PREDICTIONS: self.predictions().to_bytes()}
 
 
 def _epochs_of(relative: Relative, k: int) -> int:

@@ -78,7 +78,7 @@ class Evaluation:
 
         for rung in job.ladder[:-1]:
             climb.to(rung)
-            if not goes_on(outcome(rung), climb.files()):
+            if not goes_on(outcome(rung), climb.predicted()):  # who ends here hands no weights down
                 return None
         climb.to(job.ladder[-1])
         content = self._export(trainer.model, measurements, seconds, worker)
@@ -134,7 +134,8 @@ class Evaluation:
         """Trains from fresh weights, and keeps what the network says of the images that it was not trained on."""
         cpu, trainer = self._cpu, Trainer(job.graph, self.setup.recipe, job.seed)
         climb = Climb(job, trainer, self.bundle, {}, self.progress)
-        climb.to(job.ladder[-1])
+        for rung in job.ladder:
+            climb.to(rung)
         measurements, told = self._metrics(climb.predictions()), self._spent({}, cpu)
         outcome = Outcome(State.TRAINED, (), measurements, str(job.ladder[-1]), trainer.seconds, None, told)
         return outcome, {name: climb.predictions().to_bytes()}

@@ -32,6 +32,7 @@ from nas.run.candidate import DISK_FULL, SYSTEM_ERROR, Outcome
 
 _LEAST_DISK_BYTES: Final = 100_000
 _SWEEPS: Final = 20
+_FAREWELL_S: Final = 60.0
 
 
 def main() -> None:
@@ -55,8 +56,9 @@ def main() -> None:
     def goes_on(outcome: Outcome, files: dict[str, bytes]) -> bool:
         nonlocal start_seconds
         _send(writer, {**_end("rung", outcome, files, scratch), "start_seconds": start_seconds})
-        start_seconds = 0.0
         answer = inbox.get()
+        if answer.get("go_on") is not True:
+            start_seconds = 0.0  # it is in the outcome that stands
         if "job" in answer:
             told.append(answer)
         return answer.get("go_on", False) is True
@@ -88,6 +90,7 @@ def _send(writer: Connection, message: dict[str, Any]) -> None:
     try:
         writer.send_bytes(json.dumps(message, allow_nan=False).encode())
     except (BrokenPipeError, OSError):
+        time.sleep(_FAREWELL_S)  # the owner is gone: the other thread takes the scratch folder away, and ends the process
         os._exit(0)
 
 

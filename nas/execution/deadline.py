@@ -6,6 +6,9 @@ import statistics
 import time
 from typing import Final
 
+from nas.evaluation.job import Job
+from nas.run.candidate import Outcome, State
+
 _RECENT: Final = 12
 
 
@@ -49,3 +52,8 @@ class Deadline:
         begun = self._begun.pop(trial, None)
         if trained and begun is not None and trial != 0:  # the prototype is slower than its children
             self._durations.append(time.monotonic() - begun)
+
+
+def climbed(job: Job, outcome: Outcome) -> bool:
+    """Whether a job's seconds tell what a candidate takes that goes all the way."""
+    return job.keep is None and outcome.state is State.TRAINED and outcome.effort == str(job.ladder[-1])

@@ -9,12 +9,12 @@ import ray
 
 from nas.errors import NasError
 from nas.evaluation.job import Job
-from nas.execution.deadline import Deadline
+from nas.execution.deadline import Deadline, climbed
 from nas.execution.interrupt import Interrupt
 from nas.execution.patience import PATIENCE_S, Patience
 from nas.loop import Decision
 from nas.machine import Machine, Notices
-from nas.run.candidate import Outcome, State
+from nas.run.candidate import Outcome
 
 
 class Driver:
@@ -94,7 +94,7 @@ class Driver:
         job = self.jobs.pop(tune_id, None)
         if job is None or self.error is not None:
             return
-        self._deadline.ended(job.trial, trained=outcome.state is State.TRAINED)
+        self._deadline.ended(job.trial, trained=climbed(job, outcome))
         try:
             self.search.finish(job, outcome)
         except NasError as error:

@@ -8,11 +8,10 @@ from typing import Final, Protocol
 
 from nas.evaluation.client import Finished
 from nas.evaluation.job import Job
-from nas.execution.deadline import Deadline
+from nas.execution.deadline import Deadline, climbed
 from nas.execution.interrupt import Interrupt
 from nas.loop import Decision
 from nas.machine import Machine
-from nas.run.candidate import State
 
 _TICK_S: Final = 0.2
 
@@ -91,5 +90,5 @@ def _collect(search: Machine, slot: Slot, deadline: Deadline) -> None:
             slot.go_on()
             return
         slot.release()
-        deadline.ended(job.trial, trained=finished.outcome.state is State.TRAINED)
+        deadline.ended(job.trial, trained=climbed(job, finished.outcome))
         search.finish(job, finished.outcome, finished.files)

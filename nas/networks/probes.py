@@ -24,6 +24,7 @@ from nas.networks.spectra import Matrix, dispensed, effective_rank, whitened_ene
 SCHEMA: Final = 1
 ENOUGH: Final = 128  # images from which on the tests' figures hold
 _ARROW: Final = "->"
+_WIDEST: Final = 1_000_000  # channels that a file may speak of
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Probes:
                 links={_pair(name): _number(v) for name, v in field(data, "links", dict).items()},
                 gains={_pair(name): Gain(*_vector(v).tolist()) for name, v in field(data, "gains", dict).items()},
             )
-        except (DecodeError, ValueError, TypeError, IndexError, RecursionError) as error:
+        except (DecodeError, ValueError, TypeError, IndexError, ArithmeticError, RecursionError) as error:
             raise DecodeError(f"not probes of a network: {reason(error)}") from error
 
 
@@ -218,11 +219,16 @@ def _number(value: object) -> float:
 
 
 def _vector(values: object) -> Matrix:
-    return np.array([_number(v) for v in of_kind(values, "values", list)], dtype=np.float64)
+    vector = np.array([_number(v) for v in of_kind(values, "values", list)], dtype=np.float64)
+    if not vector.size:
+        raise DecodeError("no value at all")
+    return vector
 
 
 def _dead(values: object) -> npt.NDArray[np.bool_]:
     numbers = [of_kind(v, "a channel", int) for v in of_kind(values, "dead channels", list)]
+    if not numbers or not all(0 <= v <= _WIDEST for v in numbers):
+        raise DecodeError("dead channels: not numbers of channels, and how many there are")
     out = np.zeros(numbers[-1], dtype=np.bool_)
     out[numbers[:-1]] = True
     return out

@@ -145,7 +145,7 @@ def summary(candidates: Sequence[Candidate], indicator: Indicator) -> dict[str, 
         ``constraints``: one entry a constraint in the order of evaluation, with its step, how many candidates it
         rejected before training and how many trained ones it refuted; ``failed_by_kind``;
         ``stopped_at``: how many ended after which rung; ``lot``: how many were trained on in spite of a doubt, and how
-        many of them no candidate dominated in accuracy and parameters in the end;
+        many of them the doubt was wrong;
         ``seconds_by_phase`` and ``seconds_by_state`` (null where nothing was recorded: failed evaluations record no
         time); ``median_trained_seconds`` and ``seconds_saved``: both null while nothing is trained.  Saved is an
         estimate: the median trained candidate's seconds less what was spent, summed over the rejected ones.  The
@@ -192,18 +192,21 @@ def _fallen(own: Sequence[Candidate], metric: str, upper: bool, text: str, step:
 def _lot(own: Sequence[Candidate]) -> dict[str, int]:
     """Of those that should have been stopped and went on by lot: how many, and for how many that was right.
 
-    A doubt was wrong where the candidate, trained to the end, is more accurate than every one that has no more
-    parameters.
+    A doubt was wrong where the candidate, trained to the end, is more accurate than the member that was to dominate it,
+    or is not refuted though it was to be.
     """
+    by_id = {c.id: c for c in reversed(own)}
     ended = [c for c in own if c.state is State.TRAINED and c.outcome is not None and c.outcome.stopped is None]
-    drawn = [c for c in ended if any(rung.doubt is not None for rung in c.rungs)]
-    return {"drawn": len(drawn), "wrongly_doubted": sum(_undominated(c, ended) for c in drawn)}
+    doubts = [(c, rung.doubt) for c in ended for rung in c.rungs if rung.doubt is not None]
+    wrong = {c.id for c, doubt in doubts if _was_wrong(doubt, c, by_id)}
+    return {"drawn": len({c.id for c, _ in doubts}), "wrongly_doubted": len(wrong)}
 
 
-def _undominated(candidate: Candidate, others: Sequence[Candidate]) -> bool:
-    own = candidate.value("accuracy") or 0.0
-    cheaper = (c for c in others if c.id != candidate.id and c.cost.params <= candidate.cost.params)
-    return all((c.value("accuracy") or 0.0) < own for c in cheaper)
+def _was_wrong(doubt: str, candidate: Candidate, by_id: Mapping[str, Candidate]) -> bool:
+    if not doubt.startswith("dominated by "):
+        return candidate.status is not Status.VIOLATED
+    member = by_id.get(doubt.removeprefix("dominated by ").partition(":")[0])
+    return member is not None and (candidate.value("accuracy") or 0.0) > (member.value("accuracy") or 0.0)
 
 
 def spent(c: Candidate) -> float:

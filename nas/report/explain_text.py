@@ -59,6 +59,7 @@ def summary_lines(found: Mapping[str, Any]) -> list[str]:
             f"  {s['lot']['drawn']} more were trained to the end by lot, to see: "
             f"{s['lot']['wrongly_doubted']} of them should not have been doubted"
         )
+    lines += _probes(s.get("probes") or {})
     for c in s["constraints"]:
         lines.append(
             f"  {c['constraint']} ({c['step']}): {c['rejected']} rejected before training in "
@@ -89,6 +90,19 @@ def _climb(e: Mapping[str, Any]) -> Iterator[str]:
     for rung in e["rungs"]:
         doubt = "" if rung["doubt"] is None else f"; went on by lot though {rung['doubt']}"
         yield f"  after {rung['rung']}: accuracy {rung['values'].get('accuracy', float('nan')):.1%}{doubt}"
+
+
+def _probes(merits: Mapping[str, Any]) -> Iterator[str]:
+    """How well each kind of probe ranked the gains that followed."""
+    for kind, merit in merits.items():
+        if not isinstance(merit, Mapping):
+            continue
+        value = merit.get("correlation")
+        known = f"rank correlation {value:+.2f}" if isinstance(value, int | float) else "rank correlation not known yet"
+        if all(isinstance(merit.get(end), int | float) for end in ("low", "high")):
+            known += f" [{merit['low']:+.2f}, {merit['high']:+.2f}]"
+        state = "steers" if merit.get("useful") else "switched off"
+        yield f"  probe of {kind}: {known} with the gains that followed, {merit.get('pairs')} tried; {state}"
 
 
 def _values(values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

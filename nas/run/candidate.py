@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as default
 from types import NoneType
 from typing import Any, Final
@@ -13,10 +13,11 @@ from typing import Any, Final
 from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.decoding import field, of_kind, texts
-from nas.errors import DecodeError
+from nas.errors import DecodeError, InputError
 from nas.indicator import COSTS, Status, Verdict, exact_cost, overall
-from nas.measurement import Measurement
+from nas.measurement import Measurement, is_number
 from nas.pareto import Objective
+from nas.rung import Rung
 
 # Kinds of failure whose cause lies outside the candidate; it gets a second try.
 WORKER_LOST: Final = "worker lost"
@@ -25,7 +26,15 @@ DISK_FULL: Final = "disk full"
 SYSTEM_ERROR: Final = "system error"
 HOPELESS: Final = 5  # failures without any success, after which a search ends
 ENVIRONMENT: Final = frozenset({WORKER_LOST, EVALUATOR_KILLED, DISK_FULL, SYSTEM_ERROR})
+_MOST_EPOCHS: Final = 1_000_000_000
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+def _effort(text: str) -> Rung:
+    try:
+        return Rung.parse(text)
+    except InputError as error:
+        raise DecodeError(str(error)) from error
 
 
 class State(enum.StrEnum):
@@ -61,15 +70,12 @@ class Inheritance:
     def from_json(cls, data: Mapping[str, Any]) -> Inheritance:
         """Reads ``asdict(inheritance)``.  Raises DecodeError on anything else."""
         epochs = field(data, "epochs", list, tuple)
-        if not all(isinstance(e, int) and not isinstance(e, bool) and e >= 0 for e in epochs):
+        if not all(isinstance(e, int) and not isinstance(e, bool) and 0 <= e < _MOST_EPOCHS for e in epochs):
             raise DecodeError(f"epochs: {epochs!r:.80} are not whole numbers")
-        return cls(
-            field(data, "relative", str),
-            field(data, "distance", int, float),
-            tuple(epochs),
-            field(data, "share", int, float),
-            field(data, "preserving", bool),
-        )
+        distance, share = (field(data, name, int, float) for name in ("distance", "share"))
+        if not (0 <= distance <= 1 and 0 <= share <= 1):
+            raise DecodeError(f"distance {distance!r:.80} and share {share!r:.80} must lie in 0..1")
+        return cls(field(data, "relative", str), distance, tuple(epochs), share, field(data, "preserving", bool))
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,9 @@ class RungResult:
         """Reads ``asdict(result)``.  Raises DecodeError on anything else."""
         values = field(data, "values", dict)
         for name, value in values.items():
-            of_kind(value, name, int, float)
-        return cls(field(data, "rung", str), values, field(data, "doubt", str, NoneType))
+            if not is_number(value):
+                raise DecodeError(f"{name}: {value!r:.80} is not a number")
+        return cls(str(_effort(field(data, "rung", str))), values, field(data, "doubt", str, NoneType))
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ class Outcome:
             state=State(state),
             verdicts=tuple(Verdict.from_json(v) for v in field(data, "verdicts", list)),
             measurements={name: Measurement.from_json(m) for name, m in field(data, "measurements", dict).items()},
-            effort=field(data, "effort", str, NoneType),
+            effort=None if field(data, "effort", str, NoneType) is None else str(_effort(data["effort"])),
             seconds=seconds,
             failure=failure,
             worker=of_kind(data.get("worker", {}), "worker", dict),
@@ -290,11 +297,25 @@ class Candidate:
             repeat_of=repeat_of,
             relative=relative,
             rungs=tuple(RungResult.from_json(rung) for rung in rungs),
-        )
+        )._climbed()
+
+    def _climbed(self) -> Candidate:
+        """Without rungs of an earlier attempt that this one did not reach again."""
+        if self.outcome is None or self.outcome.effort is None:
+            return self
+        return replace(self, rungs=below(self.rungs, self.outcome.effort))
 
     def network(self) -> Architecture:
         """The architecture itself.  Raises DecodeError when its family is not imported."""
         return Architecture.from_json(self.architecture)
+
+
+def below(rungs: Sequence[RungResult], effort: str) -> tuple[RungResult, ...]:
+    """The rungs that come before ``effort`` on a ladder, in its order."""
+    last = Rung.parse(effort)
+    climbed = [(Rung.parse(r.rung), r) for r in rungs]
+    before = [(rung, r) for rung, r in climbed if (rung.folds, rung.epochs) < (last.folds, last.epochs)]
+    return tuple(r for _, r in sorted(before, key=lambda found: (found[0].folds, found[0].epochs)))
 
 
 def forgiven(candidates: Sequence[Candidate]) -> set[int]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nas.errors import DecodeError, one_line
 
 PREDICTIONS: Final = "predictions.npz"
-_DAMAGED: Final = (
+DAMAGED: Final = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
@@ -97,5 +97,5 @@ class Predictions:
             return cls(**arrays)
         except DecodeError as error:
             raise DecodeError(f"{path}: damaged: {error}") from error
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise DecodeError(f"{path}: cannot be read ({one_line(str(error))})") from error
