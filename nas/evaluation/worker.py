@@ -90,7 +90,7 @@ def _send(writer: Connection, message: dict[str, Any]) -> None:
     try:
         writer.send_bytes(json.dumps(message, allow_nan=False).encode())
     except (BrokenPipeError, OSError):
-        time.sleep(_FAREWELL_S)  # the owner is gone: the other thread takes the scratch folder away, and ends the process
+        time.sleep(_FAREWELL_S)  # the other thread takes the scratch folder away, and ends the process
         os._exit(0)
 
 
