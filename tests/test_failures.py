@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -366,3 +367,40 @@ def test_no_room_for_an_evaluator_is_an_error_of_the_environment(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(EnvironmentStopError, match="no evaluator can be started"):
         EvaluatorProcess(bundle, job_and_setup[1]).submit(job_and_setup[0])
+
+
+@pytest.mark.slow
+def test_between_two_rungs(evaluator: EvaluatorProcess, job_and_setup: tuple[Job, Setup]) -> None:
+    """An evaluator that waits for a decision goes on, takes another job in its place, or is killed."""
+    ladder = (Rung(1, 1), Rung(1, 3), Rung(2, 3))
+    climbing = replace(job_and_setup[0], ladder=ladder)
+    evaluator.submit(climbing)
+    for rung in ladder[:-1]:
+        between = end_of(evaluator)
+        assert (between.last, between.outcome.effort, list(between.files)) == (False, str(rung), ["predictions.npz"])
+        assert evaluator.job == climbing and evaluator.poll() is None  # it waits
+        evaluator.go_on()
+    whole = end_of(evaluator)
+    assert whole.last and whole.outcome.effort == "2x3" and evaluator.job is None
+    assert {"weights-fold0.npz", "weights-fold1.npz", "model.tflite"} <= set(whole.files)
+
+    evaluator.submit(climbing)
+    assert not end_of(evaluator).last
+    other = replace(job_and_setup[0], trial=1, id="b" * 12)
+    evaluator.submit(other)  # in the place of a decision, as where Ray stops a trial and takes the next
+    assert end_of(evaluator).outcome.effort == "1x1"
+
+    evaluator.submit(climbing)
+    assert not end_of(evaluator).last
+    evaluator.release()
+    assert evaluator.job is None
+    evaluator.submit(other)
+    assert end_of(evaluator).outcome.effort == "1x1"
+
+    evaluator.submit(climbing)
+    assert not end_of(evaluator).last
+    os.kill(pid_of(evaluator), signal.SIGKILL)
+    lost = end_of(evaluator).outcome
+    assert lost.failure is not None and lost.failure["kind"] == "evaluator killed" and lost.environmental
+    evaluator.submit(other)
+    assert end_of(evaluator).outcome.state is State.TRAINED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from nas.api import SearchOptions
 from nas.cli.search import _training
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
-from nas.errors import InputError
+from nas.errors import DecodeError, InputError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.climb import Climb
 from nas.evaluation.job import Job, Relative
@@ -26,6 +27,7 @@ from nas.indicator import Constraint, Indicator, Status
 from nas.loop import Decision, Plan, Search
 from nas.measurement import Measurement
 from nas.pareto import objectives_of
+from nas.probing import Probing
 from nas.race import LOT, Race, Seen, _optimism
 from nas.recipes import read_training
 from nas.report.explain import summary
@@ -477,3 +479,103 @@ def test_a_file_may_hold_the_ladder(tmp_path: Path) -> None:
         path.write_text(f"ladder: {{rungs: {text}}}\n")
         with pytest.raises(InputError, match=wrong):
             read_training(path)
+
+
+# Damage
+
+
+def test_damaged_probes_are_passed_over(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    probing = Probing(SPACE, directory)
+    assert probing._probes(SPACE.prototype.id) is None  # there are none
+    for content in (
+        b"",
+        b"{}",
+        b"[" * 100_000,
+        b'{"schema": 1}',
+        b'{"schema": 1, "images": 9, "loss": 1%s}' % (b"0" * 400),
+        json.dumps(PROBED | {"importance": {"g": []}}).encode(),
+        json.dumps(PROBED | {"dead": {"g": [10**15]}}).encode(),
+        json.dumps(PROBED | {"rank": {"g": float("nan")}}).encode(),
+    ):
+        directory.store(SPACE.prototype.id, {"probes.json": content})
+        assert probing._probes(SPACE.prototype.id) is None
+    directory.store(SPACE.prototype.id, {"probes.json": json.dumps(PROBED).encode()})
+    assert probing._probes(SPACE.prototype.id) is not None
+
+
+PROBED: dict[str, object] = {
+    **{"schema": 1, "images": 9, "loss": 1.0, "importance": {}, "fisher": {}, "rank": {}, "dead": {}},
+    **{"branches": {}, "links": {}, "gains": {}},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"share": float("nan")},
+        {"share": 1.5},
+        {"distance": float("inf")},
+        {"epochs": [-1]},
+        {"epochs": [10**400]},
+        {"epochs": "x"},
+        {"relative": 7},
+    ],
+)
+def test_damaged_inheritance_is_refused(changes: dict[str, object]) -> None:
+    whole = {"relative": "a", "distance": 0.5, "epochs": [24], "share": 0.5, "preserving": False}
+    assert Inheritance.from_json(whole) == Inheritance("a", 0.5, (24,), 0.5, False)
+    with pytest.raises(DecodeError):
+        Inheritance.from_json(whole | changes)
+
+
+@pytest.mark.parametrize("changes", [{"rung": "8"}, {"rung": ""}, {"values": {"accuracy": float("nan")}}, {"doubt": 1}])
+def test_damaged_rungs_are_refused(changes: dict[str, object]) -> None:
+    whole = {"rung": "1x8", "values": {"accuracy": 0.5}, "doubt": None}
+    assert RungResult.from_json(whole) == RungResult("1x8", {"accuracy": 0.5})
+    with pytest.raises(DecodeError):
+        RungResult.from_json(whole | changes)
+
+
+def test_an_attempt_that_was_cut_short_leaves_no_rungs_behind(tmp_path: Path) -> None:
+    """It had come to 1x6; the next attempt ends at 1x2."""
+    search = open_search(tmp_path)
+    for _ in range(12):
+        job = search.propose()
+        assert job is not None
+        if job.keep is None:
+            climb(search, job)
+    job = search.propose()
+    assert job is not None and job.keep is None
+    search.report(job, shown(0.69, "1x2"))
+    search.report(job, shown(0.69, "1x6"))
+    again = open_search(tmp_path)
+    requeued = again.propose()
+    assert requeued == job
+    again._doubts[job.trial] = "dominated by somebody: in this test"
+    again.finish(requeued, shown(0.1, "1x2"))
+    assert again.candidates[job.trial].rungs == ()
+    assert open_search(tmp_path).candidates[job.trial] == again.candidates[job.trial]
+
+
+@pytest.mark.slow
+def test_damaged_weights_begin_from_scratch() -> None:
+    data = blobs()
+    bundle = Bundle.of(data, make_split(data, folds=3, holdout=0.0, seed=0))
+    space = nas.space.fit_to_data(SPACE, data.input_shape, len(data.class_names))
+    graph = space.prototype.graph()
+    trainer = Trainer(graph, Recipe(), 0)
+    parent = Climb(Job(0, "p", graph, (Rung(1, 1),), 0, True), trainer, bundle, {})
+    parent.to(Rung(1, 1))
+    content = bytearray(parent.files()["weights-fold0.npz"])
+    rng = np.random.default_rng(0)
+    damaged = [b"", b"x", bytes(content[: len(content) // 2])]
+    for _ in range(40):
+        flipped = content.copy()
+        for at in rng.integers(len(flipped), size=5):
+            flipped[at] ^= 1 << int(rng.integers(8))
+        damaged.append(bytes(flipped))
+    job = Job(1, "c", graph, (Rung(1, 1),), 1, False, Relative("p", graph, 0.0, (1,)))
+    for bad in damaged:
+        Climb(job, trainer, bundle, {0: bad})._start(0)  # weights, or None: never an error
+    assert all(Climb(job, trainer, bundle, {0: bad})._start(0) is None for bad in damaged[:3])
