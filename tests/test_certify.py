@@ -33,7 +33,7 @@ from nas.indicator import Constraint, Indicator
 from nas.run.candidate import EVALUATOR_KILLED, Outcome, State
 from nas.run.directory import RunDirectory
 from nas.run.predictions import Predictions
-from nas.rung import Rung
+from nas.rung import Rung, parse_ladder
 from nas.statistics.accuracy import accuracy_estimate
 from nas.statistics.estimate import Estimate
 
@@ -333,8 +333,8 @@ def test_the_papers_protocol_spends_the_hold_out_and_says_so(run: Run, bench: Be
 def test_a_job_says_which_folds_and_what_is_kept(run: Run) -> None:
     graph = run.candidates[0].network().graph()
     for job in (
-        Job(3, "abc", graph, Rung(1, 9), 7, True, (4,), SMALL.predictions_name(4, 7)),
-        Job(3, "abc", graph, Rung(1, 9), 7, False),
+        Job(3, "abc", graph, (Rung(1, 9),), 7, True, None, (4,), SMALL.predictions_name(4, 7)),
+        Job(3, "abc", graph, parse_ladder("1x2,1x9"), 7, False, links=(("a", "b"),)),
     ):
         assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
 
