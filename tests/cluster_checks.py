@@ -415,7 +415,7 @@ def test_a_janitor_that_cannot_start_leaves_no_descriptor_open(monkeypatch: pyte
 
 def test_an_evaluator_that_cannot_be_started_is_a_failure_of_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(0, "id", load_space("tiny").prototype.graph(), (Rung(1, 1),), 0, reference=True)
-    monkeypatch.setattr("nas.execution.trainable.ray.get", lambda _: json.dumps(job.to_json()))
+    monkeypatch.setattr("nas.execution.trainable.ray.get", lambda _: (json.dumps(job.to_json()), {}))
     worker = CandidateTrainable.__new__(CandidateTrainable)
     worker.config, worker._submitted, worker._where = {"trial": 0}, None, {"host": "full"}
     worker._store = worker._evaluator = Mock()
