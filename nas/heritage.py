@@ -15,7 +15,7 @@ from typing import Final
 
 from nas.evaluation.job import Relative
 from nas.graph import Graph
-from nas.networks.relatives import distance
+from nas.networks.relatives import distance, nearest
 from nas.run.candidate import Candidate, Outcome, State
 from nas.rung import Rung
 
@@ -59,12 +59,9 @@ class Heritage:
             first_recent: trials from this one on count as well.
         """
         allowed = {m.id for m in members} | {self._prototype}
-        near: tuple[float, int] | None = None
-        for trial, (giver, its_graph) in self._givers.items():
-            if trial >= first_recent or giver.id in allowed:
-                found = (distance(its_graph, graph), trial)
-                near = found if near is None or found < near else near
-        return None if near is None or near[0] > FARTHEST else near[1]
+        trials = [n for n, (giver, _) in sorted(self._givers.items()) if n >= first_recent or giver.id in allowed]
+        found = nearest(graph, [self._givers[n][1] for n in trials])
+        return None if found is None or found[1] > FARTHEST else trials[found[0]]
 
     @staticmethod
     def relative(giver: Candidate, graph: Graph) -> Relative | None:

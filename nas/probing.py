@@ -80,7 +80,7 @@ def gain_at_equal_effort(child: Candidate, parent: Candidate) -> float | None:
     common = own.keys() & theirs.keys()
     if not common:
         return None
-    most = max(common, key=lambda text: (Rung.parse(text).folds, Rung.parse(text).epochs))
+    most = max(common, key=Rung.parse)
     return own[most] - theirs[most]
 
 

@@ -15,9 +15,12 @@ EFFORT: Final = "effort"  # a trial's user attribute, by which samplers tell sho
 EFFORT_PARTS: Final = ("folds", "epochs", "inherited")  # its keys; epochs that came with inherited weights are the last
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Rung:
-    """A candidate is trained on the first ``folds`` folds for ``epochs`` epochs each; written ``1x8``."""
+    """A candidate is trained on the first ``folds`` folds for ``epochs`` epochs each; written ``1x8``.
+
+    Rungs are ordered as they follow each other on a ladder: by folds, then by epochs.
+    """
 
     folds: int
     epochs: int

@@ -19,9 +19,9 @@ from nas.deploy.order import ExportOrder
 from nas.errors import DecodeError, InputError
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate, State
-from nas.run.directory import IMPORTANCE, RunDirectory
+from nas.run.directory import IMPORTANCE, RunDirectory, weights_name
 
-WEIGHTS: Final = "weights-fold0.npz"
+WEIGHTS: Final = weights_name(0)
 
 
 def export_candidate(candidate: Candidate, order: ExportOrder) -> dict[str, Path]:

@@ -72,7 +72,7 @@ class Evaluation:
         def outcome(rung: Rung) -> Outcome:
             measurements.update(self._metrics(climb.predictions()))
             verdicts = self._judge(job, measurements, Step, time.perf_counter() - start, gate)
-            spent = {**seconds, **{name: trainer.seconds[name] for name in trainer.seconds}}
+            spent = {**seconds, **trainer.seconds}
             told, effort = self._spent(worker, cpu), str(rung)
             return Outcome(State.TRAINED, verdicts, {**measurements}, effort, spent, None, told, climb.inheritance)
 

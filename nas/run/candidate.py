@@ -312,10 +312,8 @@ class Candidate:
 
 def below(rungs: Sequence[RungResult], effort: str) -> tuple[RungResult, ...]:
     """The rungs that come before ``effort`` on a ladder, in its order."""
-    last = Rung.parse(effort)
-    climbed = [(Rung.parse(r.rung), r) for r in rungs]
-    before = [(rung, r) for rung, r in climbed if (rung.folds, rung.epochs) < (last.folds, last.epochs)]
-    return tuple(r for _, r in sorted(before, key=lambda found: (found[0].folds, found[0].epochs)))
+    before = (r for r in rungs if Rung.parse(r.rung) < Rung.parse(effort))
+    return tuple(sorted(before, key=lambda r: Rung.parse(r.rung)))
 
 
 def forgiven(candidates: Sequence[Candidate]) -> set[int]:
