@@ -54,9 +54,15 @@ def open_interpreter(content: bytes, *, threads: int = 1) -> Any:
 
 
 def run_tflite(content: bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Probabilities (n, classes) of images (n, h, w, c) in [0, 1], one image at a time; (de)quantizes where needed."""
+    """Probabilities (n, classes) of images (n, h, w, c) in [0, 1], one image at a time; (de)quantizes where needed.
+
+    Raises:
+        ConversionError: ``content`` is no TFLite file, or one for images of another shape.
+    """
     interpreter = open_interpreter(content)
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    if tuple(source["shape"]) != (1, *images.shape[1:]):
+        raise ConversionError(f"the file takes {tuple(map(int, source['shape']))}, the images are {images.shape[1:]}")
     out = []
     for image in images:
         interpreter.set_tensor(source["index"], _quantized(image[None], source))
