@@ -35,6 +35,7 @@ from nas.run.directory import FrontWriter, RunDirectory, find_run, new_run_direc
 from nas.run.front import Front, front_of, reference_point_of
 from nas.run.lock import utc_now
 from nas.run.provenance import machine, versions
+from nas.run.variants import Variant, variant_rows, variants_of
 from nas.rung import Ladder, Rung
 from nas.settings import (
     DEFAULT_TIME_S,
@@ -53,6 +54,7 @@ from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
 if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
     from nas.certificates.protocol import CertifyProtocol
+    from nas.compression.compress import Watcher as CompressWatcher
     from nas.deploy.held import HeldImages
     from nas.execution.deadline import Deadline
     from nas.generators import Generators
@@ -276,7 +278,7 @@ class Run:
         """Restores all that is derived: front.json, front.csv, plots, generators.json."""
         candidates = self.candidates
         front = self.front_of(candidates)
-        FrontWriter(self.directory).write(front)
+        FrontWriter(self.directory, variant_rows(self.directory)).write(front)
         self._derive(candidates, self._synthesised(candidates))
         return front
 
@@ -301,6 +303,7 @@ class Run:
 
         front = self.front_of(candidates)
         files = write_plots(front, candidates, self.settings.indicator, folder, caption=self.caption)
+        files += self._plot_variants(folder, front)
         return files if generators is None else files + generators.write_plot(folder, self.caption)
 
     def generators(self, space: SearchSpace | None = None) -> Generators:
@@ -468,7 +471,8 @@ class Run:
         """Writes networks as files that run elsewhere, each with its measured card; returns the files.
 
         Args:
-            pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
+            pick: an id, ``knee``, ``smallest``, ``most-accurate``, ``all`` (the front), or ``ID:VARIANT``, a compressed
+                variant such as ``58c9dbca72f5:qat``, which there is as TFLite alone.
             formats: ``keras``, ``tflite``, ``tflite-int8``.
             out: folder; ``RUN/export`` by default.  Each network gets a folder of its id.
             dataset: for int8, the same data, where it is elsewhere now or was given as a Python object.
@@ -485,6 +489,8 @@ class Run:
         if not candidates:
             raise InputError(f"{self.path}: no candidate has been proposed yet; go on with nas resume {self.path}")
         import_space(self.settings.space)
+        if ":" in pick:
+            return self._export_variant(pick, formats, out)
         order = ExportOrder(
             directory=self.directory,
             out=self.path / "export" if out is None else Path(out),
@@ -498,6 +504,15 @@ class Run:
         picked = chosen(self.front, candidates, pick)
         return [path for candidate in picked for path in export_candidate(candidate, order).values()]
 
+    def _export_variant(self, pick: str, formats: Sequence[str], out: str | Path | None) -> list[Path]:
+        from nas.deploy.export_variant import VariantOrder, export_variant
+
+        classes = tuple(self.directory.settings()["data"]["classes"])
+        of_candidate, _, name = pick.partition(":")
+        folder = self.path / "export" if out is None else Path(out)
+        order = VariantOrder(self.directory, folder, tuple(formats), classes, self.caption)
+        return export_variant(self.find(of_candidate), name, order)
+
     def _held_images(self, dataset: str | Path | Dataset | None) -> HeldImages:
         """Images of the search part: to calibrate on, and of fold 0's test part to compare on."""
         from nas.deploy.held import HeldImages
@@ -505,6 +520,63 @@ class Run:
         data, split = recorded_data(self.settings, dataset)
         fold = split.folds[0]
         return HeldImages.of_fold(data.images, data.labels, (fold.train, fold.test))
+
+    def compress(
+        self,
+        pick: str = "knee",
+        methods: Sequence[str] = ("ptq", "qat"),
+        *,
+        epochs: int | None = None,
+        again: bool = False,
+        dataset: str | Path | Dataset | None = None,
+        watcher: CompressWatcher | None = None,
+    ) -> list[Variant]:
+        """Makes networks smaller, fine-tuned with the run's recipe, and measures each file; see :mod:`nas.compression`.
+
+        Args:
+            pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
+            methods: such as ``ptq``, ``qat``, ``prune:0.8``, ``cluster:16``, ``prune-qat:0.5``.
+            epochs: of each fine-tuning; 8 by default.
+            again: whether to make what is there already.
+            dataset: the same data, where it is elsewhere now or was given as a Python object.
+            watcher: follows it.
+
+        Raises:
+            InputError: nothing of that name, an unknown method, other data, or weights that were not kept.
+            EnvironmentStopError: another process drives this run, or the disk is full.
+        """
+        from nas.compression.compress import CompressOrder, Unwatched, compress
+        from nas.compression.make import EPOCHS
+        from nas.compression.methods import parse_methods
+        from nas.deploy.held import HeldImages
+        from nas.deploy.pick import pick as chosen
+
+        wanted = parse_methods(methods)
+        with self.directory.locked():
+            settings, candidates = self.settings, self.candidates
+            import_space(settings.space)
+            front = self.front_of(candidates)
+            picked = chosen(front, candidates, pick)
+            data, split = recorded_data(settings, dataset)
+            images, labels = HeldImages.of_data(data, split), data.labels[split.folds[0].train]
+            effort = EPOCHS if epochs is None else epochs
+            order = CompressOrder(self.directory, wanted, settings.recipe, effort, images, labels, again)
+            try:
+                return compress(picked, order, watcher or Unwatched())
+            finally:
+                FrontWriter(self.directory, variant_rows(self.directory)).write(front)
+                self._plot_variants(self.directory.plots, front)
+
+    def _plot_variants(self, folder: Path, front: Front) -> list[Path]:
+        """Draws accuracy over bytes of the members that were compressed, where there are any."""
+        from nas.report.compressed import write_compressed
+
+        return write_compressed(front, self.variants, folder, self.caption)
+
+    @property
+    def variants(self) -> dict[str, tuple[Variant, ...]]:
+        """Compressed variants by their candidate's id, failed ones too."""
+        return variants_of(self.directory)
 
     def certify(
         self,

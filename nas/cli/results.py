@@ -37,7 +37,9 @@ def front(
     from rich.console import Console
 
     from nas.api import open_run
+    from nas.cli.variants import show_variants
     from nas.cli.view import front_table
+    from nas.run.variants import variant_rows
 
     opened = open_run(run)
     if rebuild:
@@ -45,7 +47,7 @@ def front(
     candidates = opened.candidates
     found = opened.front_of(candidates)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
+        typer.echo(json.dumps(found.to_json(variant_rows(opened.directory)), indent=1))
     elif as_csv:
         typer.echo(found.to_csv(), nl=False)
     else:
@@ -53,6 +55,7 @@ def front(
         console.print(found.headline(), style="bold red" if found.status == "nearest" else "bold")
         if found.members:
             console.print(front_table(found))
+        show_variants(console, [v for m in found.members for v in opened.variants.get(m.id, ())])
         for line in _beyond_chance(opened, candidates):
             console.print(line, soft_wrap=True)
         drift = opened.drift
@@ -117,7 +120,9 @@ def plot(
 @guarded
 def export(
     run: RunArgument,
-    pick: Annotated[str, typer.Option(help="ID, knee, smallest, most-accurate, or all (the whole front).")] = "knee",
+    pick: Annotated[
+        str, typer.Option(help="ID, knee, smallest, most-accurate, all (the whole front), or ID:VARIANT.")
+    ] = "knee",
     formats: Annotated[
         str, typer.Option("--format", help="keras, tflite, tflite-int8; several separated by commas.")
     ] = "keras,tflite",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -64,15 +64,20 @@ class Front:
             f"front of {_networks(n)}: {met} meeting the indicator, {n - met} undecided (a bound inside the interval)"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """The contents of front.json."""
+    def to_json(self, variants: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> dict[str, Any]:
+        """The contents of front.json.
+
+        Args:
+            variants: rows of compressed variants by the member's id, see :mod:`nas.run.variants`.
+        """
+        rows = variants or {}
         return {
             "schema": SCHEMA,
             "status": self.status,
             "objectives": [{"name": o.name, "direction": o.direction} for o in self.objectives],
             "reference_point": list(self.reference_point),
             "hypervolume": self.hypervolume,
-            "members": [member_json(m) for m in self.members],
+            "members": [member_json(m) | {"variants": list(rows.get(m.id, ()))} for m in self.members],
         }
 
     def to_csv(self) -> str:
