@@ -18,11 +18,12 @@ from nas.errors import NasError
 from nas.evaluation.train import Fitter, Recipe
 from nas.graph import Graph
 from nas.networks.build import Weights, build_model, get_weights, set_weights
-from nas.networks.tflite import to_tflite
+from nas.networks.tflite import Storage, to_tflite
 
 EPOCHS: Final = 8
 SLOWER: Final = 0.1  # learning rate of fine-tuning, as a share of the recipe's
 _FOLD: Final = 0
+_STORED: Final[Mapping[str, Storage]] = {"float32": "float32", "float16": "float16", "dynamic": "dynamic"}
 
 
 class CompressionError(NasError):
@@ -162,9 +163,10 @@ class Maker:
         }
 
     def _converted(self, model: Any, method: Method) -> bytes:
-        if method.number in ("int8", "qat"):
+        storage = _STORED.get(method.number)
+        if storage is None:
             return to_tflite(model, calibration=as_input(self._tuning.images.spread()))
-        return to_tflite(model)
+        return to_tflite(model, storage=storage)
 
 
 def check(method: Method, weights: Mapping[str, Any], kernels: list[Kernel], floating: list[str]) -> None:

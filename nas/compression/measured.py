@@ -72,6 +72,8 @@ def _timed(content: bytes, reference: bytes | None) -> dict[str, Measurement]:
     """Latency, and where there is a reference its ratio to that one's."""
     timed = measure_latency(content, reference)
     out = {"latency_ms": _around(timed.median_ms, (timed.low_ms, timed.high_ms), "ms", timed.runs, _TIMED)}
+    if reference is None:
+        return out
     if timed.ratio is not None and timed.ratio_low is not None and timed.ratio_high is not None:
         ends = timed.ratio_low, timed.ratio_high
         out["latency_ratio"] = _around(timed.ratio, ends, "ratio", timed.runs, f"to the float file's, {_TIMED}")

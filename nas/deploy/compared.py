@@ -15,7 +15,7 @@ from nas.statistics.accuracy import accuracy_estimate
 from nas.statistics.paired import Difference, paired_difference
 
 CONFIDENCE: Final = 0.95  # of every interval here, two-sided
-HELD: Final = "all out-of-fold images of fold 0"
+HELD: Final = "out-of-fold images of fold 0"
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -46,22 +46,19 @@ class Comparison:
         """Plain data, as cards hold it; what is not known is left out."""
         found: dict[str, Any] = {
             "largest_difference": self.largest_difference,
-            "agreement": self.agreement,
+            "agreement_with_float": self.agreement,
             "compared_images": self.images,
             "compared_on": self.on,
         }
-        for name in ("accuracy", "reference_accuracy"):
-            measured: Measurement | None = getattr(self, name)
-            if measured is not None:
-                found[name] = measured.to_json()
+        if (own := self.accuracy) is not None and (float_ := self.reference_accuracy) is not None:
+            found |= {"accuracy": own.value, "accuracy_low": own.low, "accuracy_high": own.high}
+            found |= {"accuracy_how": own.provenance, "float_accuracy": float_.value}
         if (d := self.difference) is not None:
-            found["accuracy_difference"] = {
-                "value": d.value,
-                "low": d.low,
-                "high": d.high,
-                "images": d.images,
-                "groups": d.groups,
-                "confidence": CONFIDENCE,
+            found |= {
+                "accuracy_difference": d.value,
+                "accuracy_difference_low": d.low,
+                "accuracy_difference_high": d.high,
+                "accuracy_difference_how": f"paired by image, over {d.groups} groups, two-sided {CONFIDENCE:g}",
             }
         return found
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from nas.deploy.card import CAVEATS, SCHEMA, input_convention
+from nas.deploy.metadata import Metadata
+from nas.deploy.tflite_signed import signed
 from nas.errors import DecodeError, InputError
+from nas.networks.tflite import ConversionError, run_tflite
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
@@ -16,6 +22,7 @@ from nas.run.lock import utc_now
 from nas.run.variants import FILE, Variant, read_variant, variants_of
 
 FORMAT: Final = "tflite"
+_COMPARED: Final = 4  # images of noise on which the named file is compared with the measured one
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,24 @@ def export_variant(candidate: Candidate, name: str, order: VariantOrder) -> list
             f"{variant.label}: its file is gone, or is not the one that was measured; make it again: "
             f"nas compress {order.directory.path} --pick {variant.id} --method {variant.method}"
         )
+    named = _named(content, candidate, variant, order)
     folder = order.out / variant.id / "variants" / variant.name
-    write_atomic(folder / FILE, content)
-    card = _card(candidate, variant, order)
+    write_atomic(folder / FILE, named)
+    card = _card(candidate, variant, order) | {"sha256": hashlib.sha256(named).hexdigest(), "size_bytes": len(named)}
     write_atomic(folder / "card.json", json.dumps(card, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     return [folder / FILE, folder / "card.json"]
+
+
+def _named(content: bytes, candidate: Candidate, variant: Variant, order: VariantOrder) -> bytes:
+    """The measured file with the signature and the metadata that all exported files have; it computes the same."""
+    graph = candidate.network().graph()
+    stored = str(variant.details.get("what", variant.method))
+    metadata = Metadata(variant.id, order.class_names, input_convention(graph), stored, order.caption)
+    named = signed(content, metadata.to_json())
+    noise = np.random.default_rng(0).random((_COMPARED, *graph.input_shape), dtype=np.float32)
+    if not np.array_equal(run_tflite(content, noise), run_tflite(named, noise)):
+        raise ConversionError(f"{variant.label}: its answers changed as its names were written into it; report this")
+    return named
 
 
 def _found(candidate: Candidate, name: str, directory: RunDirectory) -> Variant:

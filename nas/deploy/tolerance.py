@@ -9,58 +9,69 @@ from typing import Final
 from nas.deploy.compared import Comparison
 from nas.networks.tflite import FLOAT_TOLERANCE, ConversionError
 
+SIGNIFICANCE: Final = 0.05
+
 
 @dataclass(frozen=True)
 class Tolerance:
     """Bounds on a comparison; None where there is none.
 
+    The last two speak of all images that there may be, and are tested as such: few images can show little, and a badly
+    trained network has many near ties, of which some fall the other way.
+
     Attributes:
         largest_difference: of a probability.
-        disagreement: share of images with another answer; one image is always allowed, since one tie may fall either
-            way.
-        accuracy_loss: share; it is exceeded where the whole interval of the paired difference lies below it, so that
-            few images, which can show little, refuse little.
+        agreement: share of images with the same answer; refuted where so many other answers, or more, have a
+            probability below :data:`SIGNIFICANCE` at this share (binomial).
+        accuracy_loss: share; refuted where the whole interval of the paired difference lies below it.
     """
 
     largest_difference: float | None = None
-    disagreement: float | None = None
+    agreement: float | None = None
     accuracy_loss: float | None = None
 
-    def check(self, found: Comparison, what: str) -> None:
-        """Raises ConversionError where ``found``, of ``what``, is beyond a bound; names both and what to do."""
+    def check(self, found: Comparison) -> None:
+        """Raises ConversionError where ``found`` is beyond a bound; names both and what to do."""
         most = self.largest_difference
-        if most is not None and found.largest_difference > most:
-            raise _beyond(what, f"a probability by {found.largest_difference:.2g}, allowed {most:g}", found)
-        others = round((1 - found.agreement) * found.images)
-        if self.disagreement is not None and others > max(1, int(self.disagreement * found.images)):
-            raise _beyond(what, f"the answer to {others} images, allowed {self.disagreement:.0%}", found)
-        loss, difference = self.accuracy_loss, found.difference
-        if loss is not None and difference is not None and difference.high < -loss:
-            raise _beyond(
-                what,
-                f"accuracy by {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], "
-                f"allowed {-loss:+.3f}",
-                found,
-            )
+        if most is not None and not found.largest_difference <= most:
+            raise _beyond(f"in a probability by {found.largest_difference:.2g}, allowed {most:g}", found)
+        if found.difference is None:  # noise: nobody would ask the network about it
+            return
+        if self.agreement is not None and surely_below(found.agreement, found.images, self.agreement):
+            raise _beyond(f"in the answers: {found.agreement:.1%} agree, allowed {self.agreement:.0%}", found)
+        loss, d = self.accuracy_loss, found.difference
+        if loss is not None and d.high < -loss:
+            interval = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+            raise _beyond(f"in accuracy by {interval}, allowed {-loss:+.3f}", found)
 
     def to_json(self) -> dict[str, float]:
         """The bounds that there are, as cards hold them."""
         return {name: bound for name, bound in vars(self).items() if bound is not None}
 
 
-FLOAT: Final = Tolerance(largest_difference=FLOAT_TOLERANCE, disagreement=0.01)
+FLOAT: Final = Tolerance(largest_difference=FLOAT_TOLERANCE, agreement=0.99)
 TOLERANCES: Final[Mapping[str, Tolerance]] = {
     "keras": FLOAT,
     "tflite": FLOAT,
     "onnx": FLOAT,
-    "tflite-f16": Tolerance(largest_difference=0.02, disagreement=0.01),
-    "tflite-dynamic": Tolerance(largest_difference=0.2, disagreement=0.01),
-    "tflite-int8": Tolerance(disagreement=0.5, accuracy_loss=0.05),
+    # Measured (docs/deploy/export.md): at most 0.0063 and 0.063, with 98.7 and 97.4 % of the answers.
+    "tflite-f16": Tolerance(largest_difference=0.03, agreement=0.99),
+    "tflite-dynamic": Tolerance(largest_difference=0.25, agreement=0.95, accuracy_loss=0.05),
+    # A broken calibration answers by chance.
+    "tflite-int8": Tolerance(agreement=0.8, accuracy_loss=0.05),
 }
 
 
-def _beyond(what: str, how: str, found: Comparison) -> ConversionError:
+def surely_below(share: float, images: int, bound: float) -> bool:
+    """Whether ``share`` of so many images is significantly below ``bound``."""
+    from scipy.stats import binom  # type: ignore[import-untyped]
+
+    others = round((1 - share) * images)
+    return bool(binom.sf(others - 1, images, 1 - bound) < SIGNIFICANCE)
+
+
+def _beyond(how: str, found: Comparison) -> ConversionError:
     return ConversionError(
-        f"{what}: it differs from the trained network in {how} ({found.images} {found.on}): the converter "
-        "mistranslated this network; leave this format out, or export with the package versions of run.yaml"
+        f"the file differs from the trained network {how} ({found.images} {found.on}): the converter mistranslated "
+        "this network; leave this format out, or export with the package versions that run.yaml names"
     )
