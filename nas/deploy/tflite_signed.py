@@ -14,6 +14,7 @@ from nas.deploy.metadata import INPUT, KEY, OUTPUT, SIGNATURE
 from nas.errors import DecodeError
 
 _IDENTIFIER: Final = b"TFL3"
+_DAMAGED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, struct.error)
 _ALIGNED: Final = 16  # bytes: what the schema asks of weights (force_align), and vector units of some devices need
 
 
@@ -47,11 +48,16 @@ def signed(content: bytes, metadata: str) -> bytes:
 
 def metadata_of(content: bytes) -> bytes:
     """The text that :func:`signed` wrote.  Raises DecodeError where there is none."""
-    model = _unpacked(content)
-    for entry in model.metadata or ():
-        if entry.name == KEY.encode() and entry.buffer < len(model.buffers):
-            data = model.buffers[entry.buffer].data
-            return b"" if data is None else bytes(data)
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        model = schema.Model.GetRootAs(content)
+        entries = (model.Metadata(i) for i in range(model.MetadataLength()))
+        found = next((e.Buffer() for e in entries if e.Name() == KEY.encode()), None)
+        if found is not None:
+            return bytes(model.Buffers(found).DataAsNumpy())
+    except _DAMAGED as error:
+        raise DecodeError(f"a damaged TFLite file ({error}); export it again") from error
     raise DecodeError("a TFLite file without metadata of this engine; export it again")
 
 
@@ -89,5 +95,5 @@ def _unpacked(content: bytes) -> Any:
         raise DecodeError("not a TFLite file")
     try:
         return schema.ModelT.InitFromPackedBuf(content)
-    except (ValueError, TypeError, IndexError, AttributeError, struct.error, MemoryError, UnicodeError) as error:
+    except _DAMAGED as error:
         raise DecodeError(f"a damaged TFLite file ({error}); export it again") from error
