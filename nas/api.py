@@ -70,6 +70,8 @@ class SearchOptions:
             to be stopped before that.
         inherit: whether a candidate starts from the trained weights of its nearest relative.
         probe: whether trained networks are probed, for which edit to try and which channels to keep.
+        quantized: whether candidates are judged by their int8 file (accuracy, size and latency) instead of the float32
+            one.
         folds: how many there are; fold k is the same for all candidates.
         holdout: share of the subjects that the search never touches.
         image_size: side to which images are brought; None leaves it to the data.
@@ -82,6 +84,7 @@ class SearchOptions:
     effort: Rung | Ladder = (Rung(1, 8), Rung(1, 24))
     inherit: bool = True
     probe: bool = True
+    quantized: bool = False
     folds: int = 5
     holdout: float = 0.2
     image_size: int | None = None
@@ -164,6 +167,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         ladder=options.effort if isinstance(options.effort, tuple) else (options.effort,),
         inherit=options.inherit,
         probe=options.probe,
+        quantized=options.quantized,
         sampler=sampler,
         seed=seed,
         workers=pool,
@@ -229,7 +233,7 @@ class Run:
     def caption(self) -> str:
         """How the data must be named wherever a figure of this run is shown, and how it was measured."""
         recorded = self.directory.settings()
-        return f"{recorded['data']['caption']}; {recorded['split']['protocol']}"
+        return f"{recorded['data']['caption']}; {recorded['split']['protocol']}{self.settings.judged_file}"
 
     @property
     def baseline(self) -> float | None:
@@ -710,7 +714,9 @@ class Run:
         state = Search(plan, study, self.directory, listener, probing)
         threads = max(int(settings.workers.cpus), 1)
         gpus = settings.workers.gpus > 0
-        setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, gpus, settings.limits)
+        setup = Setup(
+            space.prototype.graph(), indicator, settings.recipe, threads, gpus, settings.limits, settings.quantized
+        )
         if study.past:  # a driver that was killed may have left them behind the journal
             state.rewrite_front()
         try:

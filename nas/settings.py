@@ -43,7 +43,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "budget": (int, NoneType),
     "time_s": (int, float, NoneType),
 }
-_LATER: Final = ("limits", "ladder", "inherit", "probe")  # runs of the first version have none
+_LATER: Final = ("limits", "ladder", "inherit", "probe", "quantized")  # runs of the first version have none
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,12 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     inherit: bool = False
     probe: bool = False
+    quantized: bool = False
+
+    @property
+    def judged_file(self) -> str:
+        """What a caption says of the files that were judged; nothing for float32 ones."""
+        return "; accuracy, size and latency are those of int8 files, quantized after training" * self.quantized
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -144,6 +150,7 @@ class Settings:
                     "limits": Limits(**data.get("limits", {})),
                     "inherit": decoding.of_kind(data.get("inherit", False), "inherit", bool),
                     "probe": decoding.of_kind(data.get("probe", False), "probe", bool),
+                    "quantized": decoding.of_kind(data.get("quantized", False), "quantized", bool),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:

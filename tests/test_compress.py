@@ -28,14 +28,21 @@ from nas.deploy.export import WEIGHTS
 from nas.deploy.held import HeldImages, as_input
 from nas.deploy.metadata import read
 from nas.errors import EnvironmentStopError, InputError
+from nas.evaluation.bundle import Bundle
+from nas.evaluation.evaluate import Evaluation
+from nas.evaluation.job import Job, Setup
 from nas.evaluation.train import Fitter, Recipe, Trainer
 from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.graph import Graph
+from nas.indicator import Indicator
 from nas.networks.build import build_model, get_weights, set_weights
 from nas.networks.tflite import run_tflite, to_tflite
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
+from nas.run.predictions import Predictions
 from nas.run.variants import VARIANT, Variant, read_variant, variant_file, variants_of
+from nas.rung import Rung
+from nas.settings import Settings
 from nas.statistics.paired import paired_difference
 
 # Links over both resolutions, two of them concatenated.
@@ -148,7 +155,8 @@ def test_methods_are_wanted_once_each() -> None:
 def test_a_fitter_trains_what_it_is_given_as_the_search_does() -> None:
     import tf_keras
 
-    graph, (images, labels) = LINKED.graph(), (_fold()[0].calibration[:48], _fold()[1][:48])
+    graph = ResidualArchitecture((16, 16, 1), 3, 8, 1, (Stage(8, (4,)),)).graph()
+    images, labels = _fold()[0].calibration[:48], _fold()[1][:48]
     trainer = Trainer(graph, RECIPE, 5)
     trainer.fit(images, labels, 2, 0)
     model = build_model(graph, tf_keras, seed=5)
@@ -195,8 +203,8 @@ def test_a_variant_that_is_not_what_it_is_called_is_refused() -> None:
     content = to_tflite(build_model(LINKED.graph(), tf_keras))
     kernels, weights = kernels_of(content), {"a/kernel": np.array([0.0, 0.0, 0.0, 1.0, 2.0])}
     check(Method.parse("prune:0.6"), weights, [], [])
-    with pytest.raises(CompressionError, match="3 zeros among 5 weights, asked for were 99%"):
-        check(Method.parse("prune:0.99"), weights, [], [])
+    with pytest.raises(CompressionError, match="3 zeros among 10 weights, asked for were 60%"):
+        check(Method.parse("prune:0.6"), {"a/kernel": np.r_[np.zeros(3), np.ones(7)]}, [], [])
     with pytest.raises(CompressionError, match="in the file has 0 zeros"):
         check(Method.parse("prune:0.6"), weights, kernels, [])
     with pytest.raises(CompressionError, match="a/kernel has 3 values"):
@@ -431,3 +439,35 @@ def test_training_with_the_rounding_keeps_the_accuracy(compressed: tuple[Bench, 
         assert v.measurements["accuracy"].value >= v.original["accuracy"].value - 0.1, name
         stages = v.details["stages"]
         assert {s["learning_rate"] for s in stages.values()} == {RECIPE.learning_rate / 10}
+
+
+def test_a_quantized_search_judges_the_int8_file(tmp_path: Path) -> None:
+    """Predictions, accuracy, size and latency are those of the file that is kept, float at no step of the way."""
+    data = blobs(12)
+    split = make_split(data, folds=3, holdout=0.2, seed=0)
+    bundle = Bundle.of(data, split)
+    graph = ResidualArchitecture((16, 16, 1), 3, 8, 1, (Stage(8, (4,)),)).graph()
+    setup = Setup(graph, Indicator(()), RECIPE, quantized=True)
+    assert Setup.from_json(setup.to_json()) == setup
+    done = Evaluation(bundle, setup, exclusive=True).run(Job(0, "a", graph, (Rung(1, 3),), 0, True))
+    assert done is not None
+    outcome, files = done
+    content, measured = files["model.int8.tflite"], outcome.measurements
+    assert "model.tflite" not in files and float_operators(content) == []
+    (tmp_path / "predictions.npz").write_bytes(files["predictions.npz"])
+    predictions = Predictions.read(tmp_path / "predictions.npz")
+    inputs = as_input(bundle.images[bundle.folds[0][1]])
+    np.testing.assert_array_equal(predictions.probabilities, run_tflite(content, inputs))
+    assert measured["accuracy"].value == (predictions.predicted == bundle.labels[bundle.folds[0][1]]).mean()
+    assert measured["size_bytes"].value == len(content) and "int8" in measured["size_bytes"].provenance
+    assert all("int8 TFLite file" in measured[name].provenance for name in ("accuracy", "latency_ms", "macro_f1"))
+    assert 0 < outcome.worker["agreement_with_float"] <= 1
+
+
+def test_a_run_says_that_it_is_quantized(run: Run) -> None:
+    assert not run.settings.quantized and "int8" not in run.caption
+    settings = replace(run.settings, quantized=True)
+    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    assert "those of int8 files" in settings.judged_file
+    older = {name: value for name, value in settings.to_json().items() if name != "quantized"}
+    assert not Settings.from_json(older).quantized

@@ -113,6 +113,7 @@ class Setup:
         threads: of TensorFlow, a worker.
         gpus: whether the worker may use a GPU.
         limits: what a candidate may use.
+        quantized: whether candidates are judged by their int8 file.
     """
 
     prototype: Graph
@@ -121,6 +122,7 @@ class Setup:
     threads: int = 1
     gpus: bool = False
     limits: Limits = field(default_factory=Limits)
+    quantized: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -131,6 +133,7 @@ class Setup:
             "threads": self.threads,
             "gpus": self.gpus,
             "limits": asdict(self.limits),
+            "quantized": self.quantized,
         }
 
     @classmethod
@@ -143,6 +146,7 @@ class Setup:
             data["threads"],
             data["gpus"],
             Limits(**data["limits"]),
+            data["quantized"],
         )
 
 
