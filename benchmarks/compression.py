@@ -32,7 +32,7 @@ from nas.run.candidate import Candidate, Outcome, State
 from nas.run.directory import RunDirectory, weights_name
 from nas.run.variants import Variant
 
-METHODS = ("ptq", "qat", "prune:0.5", "prune:0.8", "cluster:16", "prune-int8:0.8", "cluster-int8:16")
+METHODS = ("ptq", "qat", "prune:0.5", "prune:0.8", "prune-int8:0.8", "cluster:16", "cluster-int8:16")
 SEED = 0
 
 

@@ -471,3 +471,34 @@ def test_a_run_says_that_it_is_quantized(run: Run) -> None:
     assert "those of int8 files" in settings.judged_file
     older = {name: value for name, value in settings.to_json().items() if name != "quantized"}
     assert not Settings.from_json(older).quantized
+
+
+@pytest.mark.slow
+def test_rounding_begins_with_the_ranges_that_activations_have(weights: bytes) -> None:
+    """tfmot's own are -6..6 everywhere, and hardly move in a short training."""
+    import tf_keras
+
+    from nas.compression.wrap import quantizable
+
+    model = build_model(LINKED.graph(), tf_keras)
+    with np.load(io.BytesIO(weights)) as file:
+        set_weights(model, dict(file))
+    inputs = as_input(_fold()[0].spread())
+    expected = np.asarray(model(inputs, training=False))
+    moments = {v.name: v.numpy() for v in model.weights if "moving_" in v.name}
+    outputs = tf_keras.Model(model.input, {n: model.get_layer(n).output for n in ("stem_relu", "s2b1_out", "pool")})
+    largest = {name: float(np.max(a)) for name, a in outputs(inputs, training=True).items()}
+    for v in model.weights:
+        if v.name in moments:
+            v.assign(moments[v.name])
+    wrapped = quantizable(model, "none", inputs)
+    ranges = {v.name: float(v.numpy()) for v in wrapped.weights if "output_m" in v.name or "activation_m" in v.name}
+    assert len(ranges) > 20 and not any(abs(abs(v) - 6) < 1e-6 for v in ranges.values())
+    for name, value in largest.items():
+        assert ranges[f"quant_{name}/output_max:0"] == pytest.approx(value, rel=0.1), name
+        assert ranges[f"quant_{name}/output_min:0"] == pytest.approx(0, abs=1e-6)
+    kept = {v.name.split("quant_")[-1]: v.numpy() for v in wrapped.weights if "moving_" in v.name}
+    for name, value in moments.items():
+        np.testing.assert_array_equal(kept[name], value)
+    got = np.asarray(wrapped(inputs, training=False))
+    assert (got.argmax(1) == expected.argmax(1)).mean() > 0.95
