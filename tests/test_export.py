@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -280,6 +281,31 @@ def test_weights_lie_where_the_schema_wants_them(case: Case, name: str) -> None:
     assert len(full) > 10
     base = np.frombuffer(model._tab.Bytes, np.uint8).ctypes.data
     assert {int(data.ctypes.data - base) % 16 for data in full} == {0}
+
+
+def test_keras_file_holds_layers_of_keras_alone(case: Case) -> None:
+    with zipfile.ZipFile(case.paths["keras"]) as archive:
+        config = json.loads(archive.read("config.json"))
+    assert config["config"]["name"] == f"network_{LINKED.id}"
+    layers = [*config["config"]["layers"], config]
+    assert {layer["module"].split(".")[0] for layer in layers} == {"keras"}
+    assert {layer.get("registered_name") or layer["class_name"] for layer in layers} <= {
+        *("Functional", "InputLayer", "Conv2D", "BatchNormalization", "ReLU", "Add", "Concatenate", "Dense"),
+        *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "Activation"),
+    }
+
+
+def test_entries_of_earlier_versions_stay_on_the_card(case: Case, tmp_path: Path) -> None:
+    order = replace(case.order, out=tmp_path, formats=("tflite",))
+    paths = export_candidate(case.candidate, order)
+    card = json.loads(paths["card"].read_text())
+    known = ("file", "what", "size_bytes", "sha256", "largest_difference", "compared_images", "compared_on")
+    older = {name: card["files"]["tflite"][name] for name in known}
+    paths["card"].write_text(json.dumps(card | {"files": {"tflite": older}}))
+    paths = export_candidate(case.candidate, replace(order, formats=("keras",)))
+    assert json.loads(paths["card"].read_text())["files"]["tflite"] == older
+    row = f"| `model.tflite` | TFLite, float32 | {older['size_bytes']:,} | not measured |  |  | "
+    assert row in paths["card-md"].read_text()
 
 
 def test_onnx_file_runs_batches_elsewhere(case: Case) -> None:
