@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -700,3 +701,30 @@ def test_pick_by_id() -> None:
 def test_pick_from_an_empty_front(word: str) -> None:
     with pytest.raises(InputError, match="no candidate has been trained yet"):
         pick(_front([]), [], word)
+
+
+def test_the_code_of_the_documentation_runs(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "deploy" / "export.md").read_text()
+    monkeypatch.chdir(case.paths["tflite"].parent)
+    shown: list[tuple[Any, ...]] = []
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        names: dict[str, Any] = {"print": lambda *what: shown.append(what)}
+        exec(block, names)  # our own documentation
+        if "probabilities" in names:
+            assert names["probabilities"].shape == (1, 3) and names["probabilities"].sum() == pytest.approx(1, abs=1e-5)
+    assert [(network, classes) for _, network, classes, _ in shown] == [(LINKED.id, CLASSES)] * 3
+
+
+def test_the_tolerances_of_the_documentation_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "deploy" / "export.md").read_text()
+    table = text[text.index("| format | largest difference") :].split("\n\n")[0].splitlines()[2:]
+    told = {}
+    for line in table:
+        names, difference, agreement, loss = (cell.strip() for cell in line.strip("|").split("|"))
+        bounds = {
+            "largest_difference": float(difference or "nan"),
+            "agreement": float(agreement.rstrip(" %") or "nan") / 100,
+            "accuracy_loss": float(loss.removesuffix(" points") or "nan") / 100,
+        }
+        told |= {name.strip("` "): {k: v for k, v in bounds.items() if not np.isnan(v)} for name in names.split(",")}
+    assert told == {name: tolerance.to_json() for name, tolerance in TOLERANCES.items()}
