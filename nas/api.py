@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -467,16 +467,33 @@ class Run:
     ) -> list[Path]:
         """Writes networks as files that run elsewhere, each with its measured card; returns the files.
 
+        See :meth:`exporting`, of which this is all.
+        """
+        return [path for paths in self.exporting(pick, formats, out, dataset=dataset) for path in paths]
+
+    def exporting(
+        self,
+        pick: str = "knee",
+        formats: Sequence[str] = ("keras", "tflite"),
+        out: str | Path | None = None,
+        *,
+        dataset: str | Path | Dataset | None = None,
+    ) -> Iterator[list[Path]]:
+        """Writes networks as files that run elsewhere, one network a step; yields its files.
+
         Args:
             pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
-            formats: ``keras``, ``tflite``, ``tflite-int8``.
+            formats: of :data:`nas.deploy.formats.FORMATS`, or ``all`` (those that are available).
             out: folder; ``RUN/export`` by default.  Each network gets a folder of its id.
-            dataset: for int8, the same data, where it is elsewhere now or was given as a Python object.
+            dataset: the same data, where it is elsewhere now or was given as a Python object: int8 is calibrated on
+                it, every file is run on its held-out images.  Without it the float formats are compared on noise.
 
         Raises:
             InputError: nothing of that name, a format that is not there, or weights that were not kept.
+            ConversionError: a file whose answers are not the network's; nothing of it is written.
         """
         from nas.deploy.export import export_candidate
+        from nas.deploy.formats import check_formats
         from nas.deploy.order import ExportOrder
         from nas.deploy.pick import pick as chosen
 
@@ -488,23 +505,32 @@ class Run:
         order = ExportOrder(
             directory=self.directory,
             out=self.path / "export" if out is None else Path(out),
-            formats=tuple(formats),
+            formats=check_formats(tuple(formats)),
             class_names=tuple(recorded["data"]["classes"]),
             caption=self.caption,
             indicator=self.settings.indicator,
             prototype=candidates[0],
-            images=self._held_images(dataset) if "tflite-int8" in formats else None,
         )
         picked = chosen(self.front, candidates, pick)
-        return [path for candidate in picked for path in export_candidate(candidate, order).values()]
+        images, no_images = self._held_images(dataset, needed=dataset is not None or "tflite-int8" in order.formats)
+        order = replace(order, images=images, no_images=no_images)
+        for candidate in picked:
+            yield list(export_candidate(candidate, order).values())
 
-    def _held_images(self, dataset: str | Path | Dataset | None) -> HeldImages:
-        """Images of the search part: to calibrate on, and of fold 0's test part to compare on."""
+    def _held_images(self, dataset: str | Path | Dataset | None, *, needed: bool) -> tuple[HeldImages | None, str]:
+        """Images of the search part: to calibrate on, and of fold 0's test part to compare on; else why there are none.
+
+        Raises:
+            InputError: they are needed, and are not at hand.
+        """
         from nas.deploy.held import HeldImages
 
-        data, split = recorded_data(self.settings, dataset)
-        fold = split.folds[0]
-        return HeldImages.of_fold(data.images, data.labels, (fold.train, fold.test))
+        try:
+            return HeldImages.of_data(*recorded_data(self.settings, dataset)), ""
+        except InputError as error:
+            if needed:
+                raise
+            return None, str(error)
 
     def certify(
         self,

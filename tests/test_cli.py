@@ -144,3 +144,15 @@ def test_a_search_on_class_folders_from_plain_lines_to_files(tmp_path: Path) -> 
     made = nas("export", out, "--pick", "all", "--out", tmp_path / "shipped").stdout.splitlines()
     assert all(Path(line).is_file() for line in made)
     assert {Path(line).name for line in made} >= {"model.keras", "model.tflite", "card.json", "card.md"}
+    made = nas("export", out, "--pick", "smallest", "--format", "all", "--out", tmp_path / "all").stdout.splitlines()
+    files = ("keras", "tflite", "f16.tflite", "dynamic.tflite", "int8.tflite", "onnx")
+    assert {Path(line).name for line in made} >= {f"model.{end}" for end in files}
+    card = json.loads(Path(made[-1]).read_text())
+    assert [f["compared_on"] for f in card["files"].values()] == ["out-of-fold images of fold 0"] * 6
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    refused(nas("export", out, "--format", "tflite-int8"), "photos", "--data")
+    made = nas("export", out, "--format", "tflite-f16", "--out", tmp_path / "noise").stdout.splitlines()
+    assert "photos" in json.loads(Path(made[-1]).read_text())["not_run_on_data"]
+    moved = ("--data", tmp_path / "moved", "--out", tmp_path / "noise")
+    made = nas("export", out, "--format", "tflite-f16", *moved).stdout.splitlines()
+    assert "not_run_on_data" not in json.loads(Path(made[-1]).read_text())

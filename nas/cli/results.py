@@ -119,12 +119,19 @@ def export(
     run: RunArgument,
     pick: Annotated[str, typer.Option(help="ID, knee, smallest, most-accurate, or all (the whole front).")] = "knee",
     formats: Annotated[
-        str, typer.Option("--format", help="keras, tflite, tflite-int8; several separated by commas.")
+        str,
+        typer.Option(
+            "--format",
+            help="keras, tflite, tflite-f16, tflite-dynamic, tflite-int8, onnx; several separated by commas; or all.",
+        ),
     ] = "keras,tflite",
     out: Annotated[Path | None, typer.Option(help="Folder \\[default: RUN/export].")] = None,
-    data: Annotated[str | None, typer.Option(help="Where the run's data is now, if it has moved (int8 only).")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the run's data is now, if it has moved.")] = None,
 ) -> None:
     """Write networks as files that run elsewhere, each with its measured card.
+
+    Every file is read back by an independent interpreter and run on held-out images; one whose answers are not the
+    network's is an error, and is not written.
 
     [bold]Example[/bold]
 
@@ -134,7 +141,11 @@ def export(
     from nas.cli.hush import hushed
 
     opened = open_run(run)
-    with hushed():
-        paths = opened.export(pick, [f.strip() for f in formats.split(",")], out, dataset=data)
-    for path in paths:
-        typer.echo(path)
+    networks = opened.exporting(pick, [f.strip() for f in formats.split(",")], out, dataset=data)
+    while True:
+        with hushed():
+            paths = next(networks, None)
+        if paths is None:
+            break
+        for path in paths:
+            typer.echo(path)

@@ -107,7 +107,7 @@ def make_split(dataset: Dataset, *, folds: int = 5, holdout: float = 0.2, seed: 
         InputError: an option out of range, or a class with too few people (sequences, images) for so many folds.
     """
     _check_options(folds, holdout, seed)
-    unit, groups = _groups(dataset)
+    unit, groups = units_of(dataset)
     everything = np.arange(len(dataset), dtype=np.int64)
     aside = _set_aside(dataset, groups, unit, holdout, seed)
     search = np.setdiff1d(everything, aside)
@@ -139,7 +139,7 @@ def _check_options(folds: int, holdout: float, seed: int) -> None:
         raise InputError(f"seed = {seed!r}: give a whole number in 0..{2**32 - 1}")
 
 
-def _groups(dataset: Dataset) -> tuple[Unit, Indices]:
+def units_of(dataset: Dataset) -> tuple[Unit, Indices]:
     """What is kept together, and its number for each image, shape (n,)."""
     if dataset.subjects is not None:
         return "subject", np.unique(dataset.subjects, return_inverse=True)[1].astype(np.int64)

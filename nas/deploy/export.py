@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.deploy.card import card_json, card_markdown
-from nas.deploy.formats import FORMATS, Exported, Trained, check_formats
+from nas.deploy.formats import FORMATS, Trained, check_formats
 from nas.deploy.order import ExportOrder
+from nas.deploy.shipped import Shipped, describe, ship
 from nas.errors import DecodeError, InputError
-from nas.run.atomic import write_atomic
+from nas.run.atomic import write_together
 from nas.run.candidate import Candidate, State
 from nas.run.directory import IMPORTANCE, RunDirectory, weights_name
+from nas.run.predictions import DAMAGED
 
 WEIGHTS: Final = weights_name(0)
 
@@ -27,7 +28,8 @@ WEIGHTS: Final = weights_name(0)
 def export_candidate(candidate: Candidate, order: ExportOrder) -> dict[str, Path]:
     """Writes ``<out>/<id>/`` with one file a format, ``card.json``, ``card.md`` and ``architecture.json``.
 
-    Everything is made and compared before the first file is written; each file is written atomically, the cards last.
+    Everything is made, read back by an independent interpreter and compared before the first file is written; then all
+    are written together, the cards last.
     Files that an earlier export of the same weights left in the folder stay on the card.
 
     Returns:
@@ -35,7 +37,8 @@ def export_candidate(candidate: Candidate, order: ExportOrder) -> dict[str, Path
 
     Raises:
         InputError: an unknown format, a candidate without weights, or data that does not fit it.
-        ConversionError: a file that does not compute what the network computes; nothing is written.
+        ConversionError: an operator that a converter cannot take, or a file whose answers are beyond the tolerance of
+            its format (:data:`nas.deploy.tolerance.TOLERANCES`); nothing is written.
         EnvironmentStopError: the disk is full, or the folder cannot be written.
     """
     import tensorflow as tf
@@ -48,20 +51,32 @@ def export_candidate(candidate: Candidate, order: ExportOrder) -> dict[str, Path
             f"{len(order.class_names)} class names for a network with {graph.classes} outputs: name each one"
         )
     with tf.device("/CPU:0"):  # a GPU's reduced precision would show in the comparison
-        trained = Trained.of(graph, weights, order.images)
-        made = {name: FORMATS[name].make(trained) for name in formats}
+        made = _ship_all(formats, candidate.id, Trained.of(graph, weights, order.images), order)
     folder = order.out / candidate.id
     digest = hashlib.sha256(weights_bytes).hexdigest()
-    files = {**_earlier(folder, digest), **{name: _entry(name, e) for name, e in made.items()}}
+    files = {**_earlier(folder, digest), **{name: _entry(name, shipped) for name, shipped in made.items()}}
     card = card_json(candidate, order, graph, files, digest)
-    paths = {name: folder / FORMATS[name].file for name in formats}
-    for name, path in paths.items():
-        write_atomic(path, made[name].content)
-    last = {"architecture": "architecture.json", "card-md": "card.md", "card": "card.json"}
-    write_atomic(folder / last["architecture"], candidate.architecture)
-    write_atomic(folder / last["card-md"], card_markdown(card))
-    write_atomic(folder / last["card"], json.dumps(card, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-    return {**paths, **{what: folder / file for what, file in last.items()}}
+    contents: dict[str, tuple[str, bytes | str]] = {name: (FORMATS[name].file, made[name].content) for name in formats}
+    contents["architecture"] = "architecture.json", candidate.architecture
+    contents["card-md"] = "card.md", card_markdown(card)
+    contents["card"] = "card.json", json.dumps(card, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_together({folder / file: content for file, content in contents.values()})
+    return {what: folder / file for what, (file, _) in contents.items()}
+
+
+def _ship_all(formats: tuple[str, ...], network: str, trained: Trained, order: ExportOrder) -> dict[str, Shipped]:
+    """Each format.  TFLite files are timed beside the float32 one, made for that where it is not asked for."""
+    if "tflite-int8" in formats and trained.images is None:  # before minutes are spent on the others
+        FORMATS["tflite-int8"].make(trained, describe("tflite-int8", network, trained, order))
+    timed = [name for name in formats if FORMATS[name].is_tflite and name != "tflite"]
+    made: dict[str, Shipped] = {}
+    if timed:
+        made["tflite"] = ship("tflite", network, trained, order)
+    reference = made["tflite"].content if timed else None
+    for name in formats:
+        if name not in made:
+            made[name] = ship(name, network, trained, order, reference)
+    return {name: made[name] for name in formats}
 
 
 def read_weights(directory: RunDirectory, candidate: Candidate) -> tuple[bytes, dict[str, npt.NDArray[np.float32]]]:
@@ -79,24 +94,28 @@ def read_weights(directory: RunDirectory, candidate: Candidate) -> tuple[bytes, 
     try:
         content = path.read_bytes()
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return content, {name: file[name] for name in file.files if not name.startswith(IMPORTANCE)}
+            weights = {name: file[name] for name in file.files if not name.startswith(IMPORTANCE)}
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no weights of this candidate; only members of the current front and the prototype keep theirs: "
             "pick one of those, or search again with it as the prototype"
         ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise DecodeError(f"{path}: damaged ({error}); restore the file, or pick another candidate") from error
+    for name, values in weights.items():
+        if values.dtype != np.float32 or not np.isfinite(values).all():
+            raise DecodeError(f"{path}: damaged ({name} holds no numbers); restore the file, or pick another candidate")
+    return content, weights
 
 
-def _entry(name: str, exported: Exported) -> dict[str, Any]:
+def _entry(name: str, shipped: Shipped) -> dict[str, Any]:
     """What the card says of one file."""
     return {
         "file": FORMATS[name].file,
         "what": FORMATS[name].what,
-        "size_bytes": len(exported.content),
-        "sha256": hashlib.sha256(exported.content).hexdigest(),
-        **exported.found,
+        "size_bytes": len(shipped.content),
+        "sha256": hashlib.sha256(shipped.content).hexdigest(),
+        **shipped.found,
     }
 
 

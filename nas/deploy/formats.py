@@ -1,32 +1,31 @@
-"""The file formats that a trained network can be exported to: one function a format, each compares what it wrote."""
+"""The file formats that a trained network can be exported to: how each is made, and who runs it independently."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.deploy.compared import HELD, Comparison, compare, compare_outputs
 from nas.deploy.held import HeldImages, as_input
+from nas.deploy.keras_named import keras_bytes, probabilities, run_keras
+from nas.deploy.metadata import Metadata
+from nas.deploy.onnx_named import check_installed, missing, onnx_bytes, run_onnx
+from nas.deploy.tflite_signed import signed
 from nas.errors import InputError
 from nas.graph import Graph
 from nas.networks.build import Weights, build_model, set_weights
-from nas.networks.tflite import (
-    FLOAT_TOLERANCE,
-    ConversionError,
-    check_same_output,
-    open_interpreter,
-    run_tflite,
-    to_tflite,
-)
+from nas.networks.tflite import run_tflite, to_tflite
 
-COMPARED: Final = 8  # images on which a float file is compared with the trained network
-LATER: Final = frozenset({"tflite-f16", "tflite-dynamic", "onnx"})
-_BATCH: Final = 64
+ALL: Final = "all"  # every format that is available here
+NOISE: Final = 64  # images of it, where there is no data
+ON_NOISE: Final = "images of random noise"
+
+Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +35,12 @@ class Trained:
     Attributes:
         graph, weights: what it is.
         model: the tf_keras model with these weights, to which every file is compared.
-        sample: float32 (n, h, w, c), the images of the comparison.
-        sample_kind: what they are, in words.
         images: for calibration and test, None where there is no data at hand.
     """
 
     graph: Graph
     weights: Weights
     model: Any
-    sample: npt.NDArray[np.float32]
-    sample_kind: str
     images: HeldImages | None
 
     @classmethod
@@ -57,140 +52,140 @@ class Trained:
             raise InputError(f"the images are {images.test.shape[1:]}, the network takes {graph.input_shape}")
         model = build_model(graph, tf_keras)
         set_weights(model, weights)
-        if images is None:
-            noise = np.random.default_rng(0).random((COMPARED, *graph.input_shape), dtype=np.float32)
-            return cls(graph, weights, model, noise, "images of random noise", None)
-        return cls(graph, weights, model, as_input(images.test[:COMPARED]), "out-of-fold images", images)
+        return cls(graph, weights, model, images)
+
+    @cached_property
+    def sample(self) -> Probabilities:
+        """Float32 (n, h, w, c): the images on which files are run."""
+        if self.images is None:
+            return np.random.default_rng(0).random((NOISE, *self.graph.input_shape), dtype=np.float32)
+        return as_input(self.images.test)
+
+    @cached_property
+    def expected(self) -> Probabilities:
+        """What the network itself says of them, (n, classes)."""
+        return probabilities(self.model, self.sample)
+
+    def beside(self, got: Probabilities) -> Comparison:
+        """A file's outputs ``got`` for :attr:`sample`, beside the network's own."""
+        if self.images is None:
+            return compare_outputs(got, self.expected, ON_NOISE)
+        return compare(got, self.expected, self.images, HELD)
 
 
-@dataclass(frozen=True)
-class Exported:
-    """One file, and what comparing it with the trained network gave."""
-
-    content: bytes
-    found: dict[str, Any]
-
-
-def keras_file(trained: Trained) -> Exported:
-    """A Keras 3 ``.keras`` file, loaded again with ``safe_mode`` and compared.
-
-    Raises:
-        ConversionError: its output differs from the trained network's by more than 1e-4.
-    """
+def keras_file(trained: Trained, metadata: Metadata) -> bytes:
+    """A Keras 3 ``.keras`` file of layers that Keras itself has; the model's name is the network's."""
     import keras
 
     model = build_model(trained.graph, keras)
     set_weights(model, trained.weights)
-    with tempfile.TemporaryDirectory(prefix="nas-export-") as folder:
-        path = Path(folder) / "model.keras"
-        model.save(path)
-        again = keras.saving.load_model(path, compile=False, safe_mode=True)
-        content = path.read_bytes()
-    expected = probabilities(trained.model, trained.sample)
-    rebuilt = _difference(expected, probabilities(model, trained.sample), "the Keras 3 model")
-    loaded = _difference(expected, probabilities(again, trained.sample), "the model loaded from its .keras file")
-    return Exported(content, _compared(trained, loaded) | {"largest_difference_before_saving": rebuilt})
+    model.name = f"network_{metadata.network}"
+    return keras_bytes(model, metadata.to_json())
 
 
-def tflite_file(trained: Trained) -> Exported:
-    """A float32 TFLite file.  Raises ConversionError where its output differs from the trained network's."""
-    content = to_tflite(trained.model)
-    return Exported(content, _compared(trained, check_same_output(trained.model, content, trained.sample)))
+def tflite_file(trained: Trained, metadata: Metadata) -> bytes:
+    """A float32 TFLite file."""
+    return signed(to_tflite(trained.model), metadata.to_json())
 
 
-def int8_file(trained: Trained) -> Exported:
-    """A TFLite file quantized to int8 throughout after training, with its own accuracy on the test images.
+def float16_file(trained: Trained, metadata: Metadata) -> bytes:
+    """A TFLite file whose weights are float16."""
+    return signed(to_tflite(trained.model, storage="float16"), metadata.to_json())
+
+
+def dynamic_file(trained: Trained, metadata: Metadata) -> bytes:
+    """A TFLite file whose large weights are int8."""
+    return signed(to_tflite(trained.model, storage="dynamic"), metadata.to_json())
+
+
+def int8_file(trained: Trained, metadata: Metadata) -> bytes:
+    """A TFLite file quantized to int8 throughout after training.
 
     Raises:
         InputError: there are no images to calibrate with.
     """
-    images = trained.images
-    if images is None:
+    if trained.images is None:
         raise InputError(
             "tflite-int8 is calibrated on images of the run's data: give the data, or leave the format out"
         )
-    calibration = images.spread()
-    content = to_tflite(trained.model, calibration=as_input(calibration))
-    test = as_input(images.test)
-    expected, got = probabilities(trained.model, test), run_tflite(content, test)
-    return Exported(
-        content,
-        {
-            "accuracy": _share(got.argmax(1) == images.labels),
-            "float_accuracy": _share(expected.argmax(1) == images.labels),
-            "agreement_with_float": _share(got.argmax(1) == expected.argmax(1)),
-            "largest_difference": float(np.max(np.abs(got - expected))),
-            "compared_images": len(test),
-            "compared_on": "all out-of-fold images of fold 0",
-            "calibration_images": len(calibration),
-            "calibrated_on": "training images of fold 0, of search subjects",
-            **_quantization(content),
-        },
-    )
+    return signed(to_tflite(trained.model, calibration=as_input(trained.images.spread())), metadata.to_json())
 
 
-def _quantization(content: bytes) -> dict[str, Any]:
-    """How to write the input and read the output: real = (q - zero_point) * scale."""
-    interpreter = open_interpreter(content)
-    out: dict[str, Any] = {}
-    for name, detail in (
-        ("input", interpreter.get_input_details()[0]),
-        ("output", interpreter.get_output_details()[0]),
-    ):
-        scale, zero = detail["quantization"]
-        out[name] = {"dtype": np.dtype(detail["dtype"]).name, "scale": float(scale), "zero_point": int(zero)}
-    return out
-
-
-def probabilities(model: Any, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Outputs (n, classes) of a tf_keras or Keras 3 model for float32 images (n, h, w, c), batch by batch."""
-    parts = [np.asarray(model(images[i : i + _BATCH], training=False)) for i in range(0, len(images), _BATCH)]
-    return np.concatenate(parts)
-
-
-def _difference(expected: npt.NDArray[np.float32], got: npt.NDArray[np.float32], what: str) -> float:
-    difference = float(np.max(np.abs(expected - got)))
-    if not difference <= FLOAT_TOLERANCE:
-        raise ConversionError(
-            f"the output of {what} differs from the trained network's by {difference:.2g}, "
-            f"allowed {FLOAT_TOLERANCE:.0e}: export with the package versions that the run's run.yaml names"
-        )
-    return difference
-
-
-def _compared(trained: Trained, difference: float) -> dict[str, Any]:
-    n = len(trained.sample)
-    return {"largest_difference": difference, "compared_images": n, "compared_on": trained.sample_kind}
-
-
-def _share(hits: npt.NDArray[np.bool_]) -> float:
-    return float(hits.mean())
+def onnx_file(trained: Trained, metadata: Metadata) -> bytes:
+    """An ONNX file, float32."""
+    return onnx_bytes(trained.model, metadata.to_json())
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format: the file's name, what it is, and how it is made."""
+    """One format.
+
+    Attributes:
+        file: its name.
+        what: it is.
+        quantization: how weights and activations are stored and computed.
+        make: the file's bytes.
+        run: its probabilities (n, classes) of images (n, h, w, c) in [0, 1], by an interpreter that reads the bytes.
+        by: that interpreter.
+    """
 
     file: str
     what: str
-    make: Callable[[Trained], Exported]
+    quantization: str
+    make: Callable[[Trained, Metadata], bytes]
+    run: Callable[[bytes, Probabilities], Probabilities]
+    by: str
+
+    @property
+    def is_tflite(self) -> bool:
+        """Whether LiteRT runs it, and can time it."""
+        return self.run is run_tflite
 
 
+_F32: Final = "none: float32 weights and activations"
 FORMATS: Final[Mapping[str, Format]] = {
-    "keras": Format("model.keras", "Keras 3, float32", keras_file),
-    "tflite": Format("model.tflite", "TFLite, float32", tflite_file),
-    "tflite-int8": Format("model.int8.tflite", "TFLite, int8 throughout, quantized after training", int8_file),
+    "keras": Format("model.keras", "Keras 3, float32", _F32, keras_file, run_keras, "Keras 3 in safe mode"),
+    "tflite": Format("model.tflite", "TFLite, float32", _F32, tflite_file, run_tflite, "LiteRT"),
+    "tflite-f16": Format(
+        "model.f16.tflite",
+        "TFLite, float16 weights",
+        "float16 weights, float32 activations",
+        *(float16_file, run_tflite, "LiteRT"),
+    ),
+    "tflite-dynamic": Format(
+        "model.dynamic.tflite",
+        "TFLite, int8 weights, dynamic range",
+        "dynamic range: large weights int8, activations quantized as it runs; after training",
+        *(dynamic_file, run_tflite, "LiteRT"),
+    ),
+    "tflite-int8": Format(
+        "model.int8.tflite",
+        "TFLite, int8 throughout, quantized after training",
+        "int8 throughout, input and output included; after training, calibrated on training images",
+        *(int8_file, run_tflite, "LiteRT"),
+    ),
+    "onnx": Format("model.onnx", "ONNX, float32", _F32, onnx_file, run_onnx, "ONNX Runtime"),
 }
 
 
+def available() -> tuple[str, ...]:
+    """Formats whose packages are installed."""
+    return tuple(name for name in FORMATS if name != "onnx" or not missing())
+
+
 def check_formats(names: tuple[str, ...]) -> tuple[str, ...]:
-    """``names``, each once.  Raises InputError for none, or one that is not available; names those that are."""
-    available = f"available: {', '.join(FORMATS)}"
+    """``names``, each once; ``all`` stands for every available one.
+
+    Raises:
+        InputError: none, one that there is not, or one whose packages are missing; names those that there are, or what
+            to install.
+    """
+    there = f"available: {', '.join(available())}"
     if not names:
-        raise InputError(f"no format named; {available}")
+        raise InputError(f"no format named; {there}")
     for name in names:
-        if name in LATER:
-            raise InputError(f"format {name!r} is planned but not in this version; {available}")
-        if name not in FORMATS:
-            raise InputError(f"format {name!r} is not known; {available}")
-    return tuple(dict.fromkeys(names))
+        if name not in FORMATS and name != ALL:
+            raise InputError(f"format {name!r} is not known; {there}")
+    if "onnx" in names:
+        check_installed()
+    return tuple(dict.fromkeys(each for name in names for each in (available() if name == ALL else (name,))))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.dataset import Dataset
+from nas.data.folds import Split, units_of
 from nas.errors import InputError
 
 CALIBRATION: Final = 200  # images; more of them change the ranges by next to nothing
@@ -21,11 +23,16 @@ class HeldImages:
         calibration: uint8 (n, h, w, c), training images of the fold, for the ranges of int8 tensors.
         test: uint8 (m, h, w, c), images out of the fold.
         labels: int64 (m,), of the test images.
+        groups: int64 (m,), the subject of each test image (else its sequence); where none are given, each image stands
+            for itself.
+        group_kind: what a group is, in the plural.
     """
 
     calibration: npt.NDArray[np.uint8]
     test: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    group_kind: str = "images"
 
     def __post_init__(self) -> None:
         if self.calibration.shape[1:] != self.test.shape[1:] or len(self.test) != len(self.labels):
@@ -35,6 +42,10 @@ class HeldImages:
             )
         if not len(self.calibration) or not len(self.test):
             raise InputError("no image to calibrate with, or none to test on: give both")
+        if not len(self.groups):
+            object.__setattr__(self, "groups", np.arange(len(self.test), dtype=np.int64))
+        if len(self.groups) != len(self.test):
+            raise InputError(f"{len(self.groups)} groups for {len(self.test)} test images: give one an image, or none")
 
     @classmethod
     def of_fold(
@@ -52,6 +63,13 @@ class HeldImages:
         """
         train, test = fold
         return cls(images[train], images[test], labels[test])
+
+    @classmethod
+    def of_data(cls, dataset: Dataset, split: Split) -> HeldImages:
+        """The same of fold 0, whose weights are exported, with the subjects (else sequences) of the test images."""
+        fold, (unit, groups) = split.folds[0], units_of(dataset)
+        held = cls.of_fold(dataset.images, dataset.labels, (fold.train, fold.test))
+        return replace(held, groups=groups[fold.test], group_kind=f"{unit}s")
 
     def spread(self) -> npt.NDArray[np.uint8]:
         """Up to :data:`CALIBRATION` of the calibration images, evenly spaced so that no class or person is left out."""

@@ -23,7 +23,9 @@ class ExportOrder:
         caption: how the data must be named, verbatim.
         indicator: of the run.
         prototype: trial 0, beside which the card shows the candidate.
-        images: for calibration and test; None where the data is not at hand, and then int8 cannot be made.
+        images: for calibration and test; None where the data is not at hand, and then int8 cannot be made and the
+            others are compared on noise.
+        no_images: why there are none; empty where there are, or it is not known.
     """
 
     directory: RunDirectory
@@ -34,3 +36,4 @@ class ExportOrder:
     indicator: Indicator
     prototype: Candidate
     images: HeldImages | None = None
+    no_images: str = ""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,25 +21,47 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Raises:
         EnvironmentStopError: the disk is full or the folder cannot be written; the old file is untouched.
     """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = None
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes | str]) -> None:
+    """Replaces files that belong together, in order: none of them is replaced before there is room for all.
+
+    Raises:
+        EnvironmentStopError: the disk is full or a folder cannot be written; the old files are untouched, and no folder
+            is left that was made for the new ones.
+    """
+    written: dict[Path, str] = {}
+    made: list[Path] = []
+    current = Path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        flush_folder(path.parent)
+        made += (folder for path in files for folder in path.parents if not folder.exists())  # innermost first
+        for current, content in files.items():
+            _stage(current, content.encode() if isinstance(content, str) else content, written)
+        for current, temporary in written.items():
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, current)
+            flush_folder(current.parent)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):  # a disk that has turned read-only
+        for temporary in written.values():
+            with contextlib.suppress(OSError):  # a disk that has turned read-only, or one that is in its place
                 os.unlink(temporary)
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise EnvironmentStopError(
-            f"{path}: cannot be written ({error.strerror}); make room or check permissions"
+            f"{current}: cannot be written ({error.strerror}); make room or check permissions"
         ) from error
+
+
+def _stage(path: Path, data: bytes, written: dict[Path, str]) -> None:
+    """Writes ``data`` beside ``path`` under a temporary name, which joins ``written`` first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, written[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=".tmp")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

@@ -1,0 +1,98 @@
+"""One file as it ships: made, read back from its bytes by an independent interpreter, compared, timed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from nas.deploy.card import input_convention
+from nas.deploy.formats import FORMATS, Trained
+from nas.deploy.latency import measure_latency
+from nas.deploy.metadata import Metadata, read
+from nas.deploy.order import ExportOrder
+from nas.deploy.tolerance import TOLERANCES
+from nas.networks.tflite import ConversionError, open_interpreter
+
+NOT_TIMED: Final = "LiteRT times TFLite files alone"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The bytes of a file, and what was found out about them."""
+
+    content: bytes
+    found: dict[str, Any]
+
+
+def ship(name: str, network: str, trained: Trained, order: ExportOrder, reference: bytes | None = None) -> Shipped:
+    """One file in the format ``name``.
+
+    Args:
+        name: of :data:`nas.deploy.formats.FORMATS`.
+        network: id of the architecture.
+        trained: the network.
+        order: the export that it belongs to.
+        reference: a TFLite file beside which this one is timed.
+
+    Raises:
+        InputError: the format needs images, and there are none.
+        ConversionError: it cannot be converted, or the file is beyond its tolerance; names network and format.
+    """
+    metadata = describe(name, network, trained, order)
+    try:
+        content = FORMATS[name].make(trained, metadata)
+        found = check_file(name, content, trained)
+        if read(content) != metadata:
+            raise ConversionError("its metadata come back changed; please report this")
+    except ConversionError as error:
+        raise ConversionError(f"network {network}, format {name}: {error}") from error
+    found |= {"tolerance": TOLERANCES[name].to_json(), "quantization": metadata.quantization}
+    if FORMATS[name].is_tflite:
+        found |= _quantization(content) | {"latency": latency(content, reference)}
+    else:
+        found |= {"latency_missing": NOT_TIMED}
+    if name == "tflite-int8" and trained.images is not None:
+        found |= {
+            "calibration_images": len(trained.images.spread()),
+            "calibrated_on": f"training images of fold 0, none of whose {trained.images.group_kind} is in the test",
+        }
+    return Shipped(content, found)
+
+
+def describe(name: str, network: str, trained: Trained, order: ExportOrder) -> Metadata:
+    """What the file of the format ``name`` says of itself."""
+    convention = input_convention(trained.graph)
+    return Metadata(network, order.class_names, convention, FORMATS[name].quantization, order.caption)
+
+
+def check_file(name: str, content: bytes, trained: Trained) -> dict[str, Any]:
+    """Runs a file's bytes independently on the held-out images, and compares what comes out with the network.
+
+    Raises:
+        ConversionError: it cannot be run, or is beyond the tolerance of its format.
+    """
+    compared = trained.beside(FORMATS[name].run(content, trained.sample))
+    TOLERANCES[name].check(compared)
+    return {"run_by": FORMATS[name].by, **compared.to_json()}
+
+
+def latency(content: bytes, reference: bytes | None) -> dict[str, Any]:
+    """Latency of the bytes of a TFLite file in ms, and its ratio to the reference's where there is one."""
+    measured = measure_latency(content, reference)
+    return {name: value for name, value in asdict(measured).items() if value is not None}
+
+
+def _quantization(content: bytes) -> dict[str, Any]:
+    """How to write the input and read the output, where they are no floats: real = (q - zero_point) * scale."""
+    interpreter = open_interpreter(content)
+    out: dict[str, Any] = {}
+    for name, detail in (
+        ("input", interpreter.get_input_details()[0]),
+        ("output", interpreter.get_output_details()[0]),
+    ):
+        scale, zero = detail["quantization"]
+        if scale:
+            out[name] = {"dtype": np.dtype(detail["dtype"]).name, "scale": float(scale), "zero_point": int(zero)}
+    return out
