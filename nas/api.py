@@ -592,7 +592,7 @@ class Run:
             KeyboardInterrupt: the user stopped it.
         """
         from nas.certify import chosen_of, prepare
-        from nas.comparison.compare import FOLDER, Contest, compare
+        from nas.comparison.compare import FOLDER, Contest, compare, writable_folder
         from nas.comparison.known import known_networks
         from nas.comparison.protocol import EPOCHS, ComparisonProtocol
         from nas.trainings import Unwatched
@@ -609,8 +609,9 @@ class Run:
             known = known_networks(wanted, data.input_shape, len(data.class_names), weights)
             pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
             parts = self.directory, settings, candidates, chosen, known, baseline, protocol, pool, data, split
-            found = compare(Contest(*parts, self.caption), watcher or Unwatched())
-            found.write(self.path / FOLDER if out is None else Path(out))
+            folder = writable_folder(self.path / FOLDER if out is None else Path(out))
+            found = compare(Contest(*parts, data.caption), watcher or Unwatched())
+            found.write(folder)
         return found
 
     @property

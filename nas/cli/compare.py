@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -20,6 +20,8 @@ from nas.errors import EnvironmentStopError, InputError
 if TYPE_CHECKING:
     from nas.comparison.result import Comparison
 
+_NARROW: Final = ("params", "latency_ms", "int8_latency_ms", "fps", "accuracy", "macro_f1", "difference")
+_WIDE: Final = 190  # columns of text that the whole table takes
 COMPARE_HELP = """Put the front beside known networks, all trained from scratch on the same folds by the same recipe.
 
 Known: nano-b-redrawn (without normalisation, as drawn), nano-b-redrawn-bn (the same with it), resnet20 (the prototype
@@ -72,15 +74,18 @@ def compare(
     names = _listed([*(with_ or ()), *(more or ())])
     if not names:
         raise InputError(f"compare: say with what: --with NAME..., such as --with mini-xception; {', '.join(KNOWN)}")
+    picked = _listed([pick])
+    if not picked:
+        raise InputError("compare: --pick: all, knee, smallest, most-accurate, or ids with commas between them")
     given = {"folds": folds, "epochs": epochs, "seeds": seeds, "weights": weights, "baseline": baseline, "out": out}
     where = {"workers": workers, "executor": executor, "ray-address": ray_address, "data": data}
-    again = _again(run, names, pick, {**given, **where})
+    again = _again(run, names, ",".join(picked), {**given, **where})
     view = CertifyView(quiet=as_json)
     try:
         with view:
             found = open_run(run).compare(
                 names,
-                pick=_listed([pick]),
+                pick=picked,
                 folds=folds,
                 epochs=epochs,
                 seeds=seeds,
@@ -124,10 +129,12 @@ def _show(found: Comparison, folder: Path) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     table = Table(box=None, padding=(0, 1), show_lines=False)
     table.add_column("network", overflow="fold")
-    for column in COLUMNS:
+    wide = console.width >= _WIDE
+    columns = [c for c in COLUMNS if wide or c.figure in _NARROW]
+    for column in columns:
         table.add_column(title_of(column, found.about["baseline"]), justify="right")
     for row in found.rows:
-        cells = ("\n".join(part for part in cell(c, row.figures.get(c.figure)) if part) for c in COLUMNS)
+        cells = ("\n".join(part for part in cell(c, row.figures.get(c.figure)) if part) for c in columns)
         table.add_row(f"{row.name}\n(front)" if row.member else row.name, *cells)
     console.print()
     console.print(table)
@@ -136,4 +143,6 @@ def _show(found: Comparison, folder: Path) -> None:
             console.print(f"{row.name}: {failure}", soft_wrap=True)
     for statement in found.statements:
         console.print(statement.text, soft_wrap=True)
-    console.print(f"{found.about['caption']}; table, figures and plot: {folder}", soft_wrap=True)
+    left_out = "" if wide else f" ({', '.join(c.title for c in COLUMNS if c not in columns)}, too: table.md)"
+    measured = f"{found.about['caption']}; {found.about['split']['protocol']}"
+    console.print(f"{measured}; table, figures and plot: {folder}{left_out}", soft_wrap=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Final
 
 from nas.certificates.ledger import Ledger
@@ -28,7 +30,7 @@ from nas.execution.bundled import bundled
 from nas.execution.deadline import Deadline
 from nas.execution.drive import drive, ready
 from nas.measurement import Measurement
-from nas.networks.applications import WeightsError
+from nas.networks.applications import Application, WeightsError
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.predictions import Predictions
@@ -54,7 +56,7 @@ class Contest:
         protocol: how all are trained.
         workers: where.
         dataset, split: of the search.
-        caption: how the data must be named.
+        caption: how the data must be named, without its folds.
     """
 
     directory: RunDirectory
@@ -105,6 +107,22 @@ def compare(contest: Contest, watcher: Watcher) -> Comparison:
     return _Comparing(contest, watcher).run()
 
 
+def writable_folder(path: Path) -> Path:
+    """``path``, made where it is not there: better said before hours of training than after.
+
+    Raises:
+        InputError: it is no folder, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(13, "it cannot be written to")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be made a folder ({why}); choose another --out") from error
+    return path
+
+
 class _Comparing:
     """One call of :func:`compare`."""
 
@@ -121,10 +139,7 @@ class _Comparing:
 
     def run(self) -> Comparison:
         """All of it."""
-        try:
-            self._store.path.mkdir(exist_ok=True)
-        except OSError as error:
-            raise EnvironmentStopError(f"{self._store.path}: cannot be made ({error.strerror}); make room") from error
+        writable_folder(self._store.path)
         self._ledger = Ledger(self._store, trained=_TRAINED, failed=_FAILED)
         conversions, trainings = self._conversions(), self._trainings()
         unconverted = [t for t in conversions if not self._is_converted(t.job.id)]
@@ -211,12 +226,17 @@ class _Comparing:
         base = next(row for row in rows if row.id == self._baseline.id)
         compared = [row if row.id == base.id else _beside(row, base, noise) for row in rows]
         about = described(self._of.caption, self._of.settings, self._of.protocol, self._of.seeds, self._cross)
-        about |= {"baseline": base.name, "reference": self._reference.id}
+        about |= {"baseline": base.name, "reference": self._reference.id, "pretrained": self._pretrained()}
         return Comparison(tuple(compared), tuple(statements(compared, noise)), about)
+
+    def _pretrained(self) -> list[str]:
+        return [c.name for c in self._of.known if isinstance(c.network, Application) and c.network.weights]
 
     def _row(self, contender: Contender) -> Row:
         figures: dict[str, Measurement] = {}
-        failures = [self._failures[contender.id]] if contender.id in self._failures else []
+        failures = []
+        if contender.id in self._failures:
+            failures.append(str(self._failures[contender.id]).removeprefix(f"{contender.id} "))
         with contextlib.suppress(DecodeError):  # then it is a failure that is told already
             converted = Converted.read(self._store, contender.id)
             figures |= converted.figures()
@@ -226,7 +246,7 @@ class _Comparing:
         pooled = self._pooled(contender)
         if pooled is not None:
             figures |= accuracies(pooled, self._bundle.group_kind)
-        return Row(contender.id, contender.name, contender.member, figures, tuple(map(str, failures)), pooled)
+        return Row(contender.id, contender.name, contender.member, figures, tuple(failures), pooled)
 
     def _reference_file(self) -> bytes | None:
         try:

@@ -83,7 +83,7 @@ def known_network(name: str, input_shape: tuple[int, int, int], classes: int, we
             Application(name, input_shape, classes, weights) if build is None else build(input_shape, classes)
         )
     except InputError as error:
-        return Contender(name, name, None, False, f"{name} cannot be built for this data: {error}")
+        return Contender(name, name, None, False, f"cannot be built for this data: {error}")
     pretrained = isinstance(network, Application) and network.weights is not None
     shown = f"{name} ({IMAGENET})" if pretrained else name
     digest = hashlib.sha256(json.dumps(network.to_json(), sort_keys=True).encode()).hexdigest()[:_ID_DIGITS]

@@ -22,9 +22,11 @@ from nas.run.provenance import machine, versions
 from nas.settings import Settings
 
 SCHEMA: Final = 1
-CAVEATS: Final = (
-    "Every network was trained from scratch on the same folds, with the same recipe, seeds and epochs, batch "
-    "normalisation with momentum 0.9 in all of them; none was tuned for this data.",
+_ALIKE: Final = (
+    "Every network was trained on the same folds, by the same recipe, with the same seeds and epochs, and batch "
+    "normalisation with momentum 0.9 in all of them; neither the recipe nor the epochs were tuned for any of them. "
+)
+_CAVEATS: Final = (
     "The members were chosen by the search on images of these subjects, which the known networks were not: in that "
     "they have an advantage that these intervals do not contain (the subjects set aside are free of it: nas certify).",
     "File bytes and latencies are of the networks with fresh weights; they do not depend on the weights' values. Their "
@@ -46,6 +48,13 @@ class Comparison:
     statements: tuple[Statement, ...]
     about: Mapping[str, Any]
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What must be kept in mind."""
+        pretrained = self.about["pretrained"]
+        start = f"From ImageNet weights: {', '.join(pretrained)}; all others from scratch." if pretrained else ""
+        return _ALIKE + (start or "All were trained from scratch."), *_CAVEATS
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {
@@ -53,7 +62,7 @@ class Comparison:
             **self.about,
             "rows": [row.to_json() for row in self.rows],
             "statements": [s.to_json() for s in self.statements],
-            "caveats": list(CAVEATS),
+            "caveats": list(self.caveats),
         }
 
     def to_csv(self) -> str:
@@ -91,7 +100,7 @@ class Comparison:
             "",
             "## What to keep in mind",
             "",
-            *(f"- {c}" for c in CAVEATS),
+            *(f"- {c}" for c in self.caveats),
         ]
         return "\n".join(lines) + "\n"
 

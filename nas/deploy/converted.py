@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.cost import cost_of
-from nas.deploy.held import CALIBRATION, as_input
+from nas.deploy.held import as_input, spread_of
 from nas.graph import Graph
 from nas.networks.applications import counted_macs
 from nas.networks.network import Network, build_network
@@ -42,7 +42,7 @@ def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, 
 
     with tf.device("/CPU:0"):  # a GPU's reduced precision would show in the comparison
         model = build_network(network, tf_keras, seed=seed)
-        chosen = as_input(images[np.linspace(0, len(images) - 1, min(CALIBRATION, len(images))).astype(np.int64)])
+        chosen = as_input(spread_of(images))
         files = {FLOAT: to_tflite(model)}
         check_same_output(model, files[FLOAT], chosen[:_COMPARED])
         int8, failure = _quantized(model, chosen)

@@ -76,6 +76,9 @@ class Application:
                 f"{self.name!r:.80} with weights {self.weights!r:.80}: use one of {', '.join(APPLICATIONS)}, with "
                 f"weights None or {IMAGENET}"
             )
+        height, width, _ = self.input_shape
+        if min(height, width) < LEAST_SIDE:
+            raise InputError(f"{self.name} needs images of at least {LEAST_SIDE}x{LEAST_SIDE}, not {height}x{width}")
         if self.weights == IMAGENET and self.input_shape[2] not in (1, 3):
             raise InputError(f"{self.name}: {IMAGENET} weights are for grey or RGB images, not {self.input_shape[2]}")
 
@@ -123,9 +126,7 @@ class Application:
                 **recipe.options,
             )
         except ValueError as error:
-            height, width, _ = self.input_shape
-            why = f": it needs at least {LEAST_SIDE}x{LEAST_SIDE}" if min(height, width) < LEAST_SIDE else f" ({error})"
-            raise InputError(f"{self.name} cannot be built for images of {height}x{width}{why}") from error
+            raise InputError(f"{self.name} cannot be built for images {self.input_shape}: {error}") from error
         if self.weights is not None:
             take_body(self.name, body, self._pretrained(keras))
         for layer in body.layers:
