@@ -53,6 +53,7 @@ from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
 if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
     from nas.certificates.protocol import CertifyProtocol
+    from nas.comparison.result import Comparison
     from nas.deploy.held import HeldImages
     from nas.execution.deadline import Deadline
     from nas.generators import Generators
@@ -574,6 +575,70 @@ class Run:
                 *(self.directory, settings, candidates, chosen, protocol or CertifyProtocol(), pool, data, split)
             )
             return certify(finalists, watcher or Unwatched())
+
+    def compare(  # noqa: PLR0913 - the interface that users rely on
+        self,
+        names: str | Sequence[str],
+        *,
+        pick: str | Sequence[str] = "all",
+        folds: int | None = None,
+        epochs: int | None = None,
+        seeds: int = 1,
+        weights: str | None = None,
+        baseline: str | None = None,
+        workers: int | None = None,
+        executor: ExecutorName | None = None,
+        ray_address: str | None = None,
+        dataset: str | Path | Dataset | None = None,
+        out: str | Path | None = None,
+        watcher: Watcher | None = None,
+    ) -> Comparison:
+        """Puts the front beside known networks, trained from scratch on the same folds with the same recipe.
+
+        What is trained already is not trained again: the same call goes on where an earlier one was stopped.
+
+        Args:
+            names: of :data:`nas.comparison.known.KNOWN`, or ``all`` of them.
+            pick: ids of trained candidates, or ``knee``, ``smallest``, ``most-accurate``, ``all`` (the front).
+            folds: over the subjects of the search; as many as it had by default.
+            epochs: of each training, 60 by default.
+            seeds: trainings of each fold.
+            weights: ``imagenet`` starts the networks that have such weights from them.
+            baseline: name or id of the network to which accuracies are compared; the first of ``names`` by default.
+            workers, executor, ray_address: where to train, where it should differ from the run's.
+            dataset: the same data, where it is elsewhere now or was given as a Python object.
+            out: folder of the table and the plot, ``RUN/compare`` by default.
+            watcher: follows it.
+
+        Raises:
+            InputError: nothing of that name, other data, or more folds than a class has subjects.
+            NothingEvaluatedError: no network could be trained.
+            EnvironmentStopError: another process drives this run, the disk or Ray stopped it, or pretrained weights
+                cannot be had.
+            KeyboardInterrupt: the user stopped it.
+        """
+        from nas.certify import chosen_of, prepare
+        from nas.comparison.compare import FOLDER, Contest, compare, writable_folder
+        from nas.comparison.known import known_networks
+        from nas.comparison.protocol import EPOCHS, ComparisonProtocol
+        from nas.trainings import Unwatched
+
+        with self.directory.locked():
+            settings, candidates = self.settings, self.candidates
+            import_space(settings.space)
+            protocol = ComparisonProtocol(
+                settings.folds if folds is None else folds, EPOCHS if epochs is None else epochs, seeds
+            )
+            chosen = chosen_of(self.front_of(candidates), candidates, [pick] if isinstance(pick, str) else pick)
+            data, split = recorded_data(settings, dataset)
+            wanted = [names] if isinstance(names, str) else names
+            known = known_networks(wanted, data.input_shape, len(data.class_names), weights)
+            pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
+            parts = self.directory, settings, candidates, chosen, known, baseline, protocol, pool, data, split
+            folder = writable_folder(self.path / FOLDER if out is None else Path(out))
+            found = compare(Contest(*parts, data.caption), watcher or Unwatched())
+            found.write(folder)
+        return found
 
     @property
     def certificates(self) -> list[Certificate | DecodeError]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal
 
+import numpy as np
 from pydantic import ValidationError
 
 from nas import decoding
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.data.recognise import load_dataset
-from nas.errors import DecodeError, InputError
+from nas.errors import DecodeError, InputError, NasError
 from nas.evaluation.job import recipe_from_json
 from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
@@ -266,6 +267,18 @@ def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = Non
             "scikit-learn? Start a new search, or install the versions named in run.yaml"
         )
     return dataset, split
+
+
+def search_folds(settings: Settings, dataset: Dataset, split: Split, folds: int) -> Split:
+    """Another number of folds over the subjects that a search had; those that it set aside are the same.
+
+    Raises:
+        InputError: a class has fewer subjects than folds.
+    """
+    other = make_split(dataset, folds=folds, holdout=settings.holdout, seed=settings.seed)
+    if not np.array_equal(other.holdout, split.holdout):
+        raise NasError("the subjects set aside are not those of the search; please report this")
+    return other
 
 
 def _data_source(settings: Settings) -> str:

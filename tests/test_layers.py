@@ -36,6 +36,7 @@ FLOORS = (
     ("settings", "generators", "recipes"),
     ("execution",),
     ("certify",),
+    ("comparison",),
     ("api", "tuning"),
     ("cli",),
 )

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from nas.cost import cost_of
+from nas.deploy.converted import converted_files
 from nas.deploy.latency import Latency, measure_latency
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.climb import Climb
@@ -55,7 +56,7 @@ class Evaluation:
             None where ``goes_on`` ended it.
         """
         if job.keep is not None:
-            return self._predictions_alone(job, job.keep)
+            return self._files_alone(job, job.keep) if job.converts else self._predictions_alone(job, job.keep)
         start, cpu = time.perf_counter(), self._cpu
         seconds: dict[str, float] = {}
         measurements: dict[str, Measurement] = {}
@@ -132,13 +133,21 @@ class Evaluation:
 
     def _predictions_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
         """Trains from fresh weights, and keeps what the network says of the images that it was not trained on."""
-        cpu, trainer = self._cpu, Trainer(job.graph, self.setup.recipe, job.seed)
+        cpu, trainer = self._cpu, Trainer(job.network, self.setup.recipe, job.seed)
         climb = Climb(job, trainer, self.bundle, {}, self.progress)
         for rung in job.ladder:
             climb.to(rung)
         measurements, told = self._metrics(climb.predictions()), self._spent({}, cpu)
         outcome = Outcome(State.TRAINED, (), measurements, str(job.ladder[-1]), trainer.seconds, None, told)
         return outcome, {name: climb.predictions().to_bytes()}
+
+    def _files_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
+        """Converts the untrained network, whose costs do not depend on the weights' values; ``name`` tells of them."""
+        cpu, begin = self._cpu, time.perf_counter()
+        images = self.bundle.images[self.bundle.folds[0][0]]
+        files = converted_files(job.network, images, name, seed=job.seed)
+        seconds = {"convert": time.perf_counter() - begin}
+        return Outcome(State.TRAINED, (), {}, None, seconds, None, self._spent({}, cpu)), files
 
     def _metrics(self, predictions: Predictions) -> dict[str, Measurement]:
         index, b = predictions.index, self.bundle

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from nas.errors import NasError
 from nas.evaluation.augment import Augmentation, augment
-from nas.graph import Graph
-from nas.networks.build import Weights, build_model, get_weights, set_weights
+from nas.networks.build import Weights, get_weights, set_weights
+from nas.networks.network import Network, build_network
 
 # (first epoch of 200, factor): Lee, Wang, Wong 2021, the schedule of the Keras ResNet example.
 PAPER_EPOCHS: Final = 200
@@ -87,24 +87,24 @@ class Trainer:
     epoch), ``train``, ``predict``.
     """
 
-    def __init__(self, graph: Graph, recipe: Recipe, seed: int) -> None:
+    def __init__(self, network: Network, recipe: Recipe, seed: int) -> None:
         import tensorflow as tf
         import tf_keras
 
         start = time.perf_counter()
         self._recipe = recipe
         self._seed = seed
-        self.model = build_model(graph, tf_keras, seed=seed)
+        self.model = build_network(network, tf_keras, seed=seed)
         self.initial = get_weights(self.model)
         self._logits = tf_keras.Model(self.model.input, self.model.layers[-2].output)
         self._optimizer = tf_keras.optimizers.legacy.Adam(recipe.learning_rate)
         with tf.name_scope("adam"):
             self._optimizer._create_all_weights(self.model.trainable_variables)
         self._fresh_optimizer = [np.zeros_like(v.numpy()) for v in self._optimizer.variables()]
-        self._epoch = self._epoch_function(graph.input_shape)
+        self._epoch = self._epoch_function(network.input_shape)
         self._predict = tf.function(
             lambda x: self.model(tf.cast(x, tf.float32) / 255.0, training=False),
-            input_signature=[tf.TensorSpec((None, *graph.input_shape), tf.uint8)],
+            input_signature=[tf.TensorSpec((None, *network.input_shape), tf.uint8)],
         )
         self.seconds = {"build": time.perf_counter() - start, "trace": 0.0, "train": 0.0, "predict": 0.0}
 
