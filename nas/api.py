@@ -16,6 +16,8 @@ from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
 from nas.data.recognise import load_dataset
+from nas.devices.foresight import EVENT, check_useful, foresight_of, tally
+from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.limits import Limits
@@ -74,6 +76,7 @@ class SearchOptions:
         workers: where candidates are evaluated.
         recipe: how they are trained.
         limits: time and memory that one candidate may use.
+        predicted_device: rejects candidates that it foretells to be too slow on this machine; None rejects none so.
         command: the command line, for the record.
     """
 
@@ -86,6 +89,7 @@ class SearchOptions:
     workers: Workers = field(default_factory=Workers)
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
+    predicted_device: PredictedDevice | None = None
     command: str | None = None
 
 
@@ -169,6 +173,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         time_s=time_s,
         recipe=options.recipe,
         limits=options.limits,
+        predicted_device=options.predicted_device,
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
@@ -414,7 +419,9 @@ class Run:
 
         candidates = self.candidates
         if candidate_id is None:
-            return summary(candidates, self.settings.indicator) | {"probes": recorded_merit(self.directory)}
+            foretold = tally(self.directory.events(EVENT), candidates)
+            probes = recorded_merit(self.directory)
+            return summary(candidates, self.settings.indicator) | {"probes": probes, "foretold": foretold}
         candidate, settings = self.find(candidate_id), self.settings
         classes = tuple(self.directory.settings()["data"]["classes"])
         told = explain_candidate(candidate, candidates[0], settings.indicator)
@@ -608,7 +615,8 @@ class Run:
         probing = Probing(space, self.directory) if settings.probe else None
         prior = None if probing is None else probing.prior
         study.use(sampler_for(plan, settings.sampler, settings.seed, study.past, prior))
-        state = Search(plan, study, self.directory, listener, probing)
+        foresight = foresight_of(settings.predicted_device, indicator, space.prototype.graph(), settings.seed)
+        state = Search(plan, study, self.directory, listener, probing, foresight)
         threads = max(int(settings.workers.cpus), 1)
         gpus = settings.workers.gpus > 0
         setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, gpus, settings.limits)
@@ -659,6 +667,8 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     sampler_for(plan, settings.sampler, settings.seed, past=0)
     check_prototype(materials.space)
     check_reachable(materials.space, materials.indicator)
+    if settings.predicted_device is not None:
+        check_useful(settings.predicted_device, materials.indicator)
     return point
 
 

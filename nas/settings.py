@@ -16,6 +16,7 @@ from nas import decoding
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.data.recognise import load_dataset
+from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, InputError
 from nas.evaluation.job import recipe_from_json
 from nas.evaluation.limits import Limits
@@ -43,7 +44,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "budget": (int, NoneType),
     "time_s": (int, float, NoneType),
 }
-_LATER: Final = ("limits", "ladder", "inherit", "probe")  # runs of the first version have none
+_LATER: Final = ("limits", "ladder", "inherit", "probe", "predicted_device")  # runs of the first version have none
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     inherit: bool = False
     probe: bool = False
+    predicted_device: PredictedDevice | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -125,6 +127,7 @@ class Settings:
             "workers": asdict(self.workers),
             "recipe": asdict(self.recipe),
             "limits": asdict(self.limits),
+            "predicted_device": None if self.predicted_device is None else self.predicted_device.to_json(),
         }
 
     @classmethod
@@ -144,6 +147,7 @@ class Settings:
                     "limits": Limits(**data.get("limits", {})),
                     "inherit": decoding.of_kind(data.get("inherit", False), "inherit", bool),
                     "probe": decoding.of_kind(data.get("probe", False), "probe", bool),
+                    "predicted_device": _predicted_device(data),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
@@ -156,6 +160,11 @@ def _ladder(data: Mapping[str, Any]) -> Ladder:
     """The rungs; runs of the first version have one, under another name."""
     texts = decoding.texts(data, "ladder") if "ladder" in data else (decoding.field(data, "rung", str),)
     return checked_ladder(tuple(Rung.parse(text) for text in texts))
+
+
+def _predicted_device(data: Mapping[str, Any]) -> PredictedDevice | None:
+    described = decoding.of_kind(data.get("predicted_device"), "predicted_device", dict, NoneType)
+    return None if described is None else PredictedDevice.from_json(described)
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:

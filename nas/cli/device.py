@@ -195,7 +195,7 @@ def predict(
 
 def _tell(terminal: IO[str], done: int, count: int) -> None:
     if done % 5 == 0 or done == count:
-        print(f"{done}/{count} networks", file=terminal, flush=True)  # noqa: T201 - past what hushes native code
+        print(f"{done}/{count} networks", file=terminal, flush=True)
 
 
 def _content(path: Path) -> bytes:

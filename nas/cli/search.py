@@ -96,12 +96,17 @@ def search(
         str | None,
         typer.Option(help="Memory that one candidate's process may hold, such as 4GB \\[default: any]."),
     ] = None,
+    predicted_device: Annotated[
+        Path | None,
+        typer.Option(help="What nas device fit wrote for this machine: rejects what is certainly too slow, unbuilt."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory \\[default: results/<UTC time>-<space>].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON at the end.")] = False,
 ) -> None:
     """Starts a search; see SEARCH_HELP."""
     from nas import api, units
     from nas.cli.view import View
+    from nas.devices.predicted import PredictedDevice
     from nas.evaluation.limits import Limits
     from nas.run.directory import planned_run_directory
     from nas.settings import DEFAULT_TIME_S, Workers
@@ -121,6 +126,7 @@ def search(
             seconds_of(candidate_time, "--candidate-time"),
             None if candidate_memory is None else int(units.parse_quantity(candidate_memory, units.BYTES)),
         ),
+        predicted_device=None if predicted_device is None else PredictedDevice.read(predicted_device),
         command=api.command_line(),
     )
     if budget is not None and budget < 1:

@@ -5,20 +5,23 @@ One in :data:`LOT` that should be rejected is measured all the same, so that a r
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from nas.devices.predicted import PredictedDevice
 from nas.errors import InputError
 from nas.graph import Graph
-from nas.indicator import LATENCY_RATIO, Indicator, Status, Step, Verdict
+from nas.indicator import LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict
 from nas.measurement import Measurement
+from nas.run.candidate import FORETOLD, Candidate
 from nas.run.provenance import machine
 
 LOT: Final = 20
-FORETOLD: Final = "foretold_"  # before the name of what was foretold, among a candidate's measurements
+EVENT: Final = "foretold"  # of a candidate that was to be rejected, and is measured by lot
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,55 @@ class Foresight:
         return {"latency_ms": own, LATENCY_RATIO: quotient}
 
 
-def check_same_machine(device: PredictedDevice) -> None:
-    """Raises InputError for a device that was fitted to another machine's latencies: a search measures on this one."""
+def tally(events: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate]) -> dict[str, int]:
+    """How many a predicted device rejected, and how often that would have been wrong among those measured by lot.
+
+    Args:
+        events: the run's, of kind :data:`EVENT`.
+        candidates: of the run.
+
+    Returns:
+        ``rejected``; ``drawn``: to be rejected, and measured since the lot fell on them; ``wrongly_foretold``: of
+        those, how many violate no bound on latency.
+    """
+    trials = {event.get("trial") for event in events}
+    drawn = [c for c in candidates if c.trial in trials and _measured(c)]
+    return {
+        "rejected": sum(c.foretold and c.repeat_of is None for c in candidates),
+        "drawn": len(drawn),
+        "wrongly_foretold": sum(not any(_too_slow(v) for v in c.verdicts) for c in drawn),
+    }
+
+
+def _measured(candidate: Candidate) -> bool:
+    return candidate.outcome is not None and "latency_ms" in candidate.outcome.measurements
+
+
+def _too_slow(verdict: Verdict) -> bool:
+    latency = verdict.metric == LATENCY_RATIO or METRICS[verdict.metric].step is Step.LATENCY
+    return latency and verdict.side == "max" and verdict.status is Status.VIOLATED
+
+
+def check_useful(device: PredictedDevice, indicator: Indicator) -> None:
+    """Raises InputError where there is nothing that the device could reject, or where it is another machine's."""
+    if not any(c.upper for c in indicator.at(Step.LATENCY)):
+        raise InputError(
+            "a predicted device rejects by the bound on latency, and the constraints have none; add one, such as "
+            "{metric: latency_ms, max: 10 ms}"
+        )
     here, there = machine()["processor"], device.source.get("processor")
     if here != there:
         raise InputError(
             f"the predicted device was fitted to measurements on {there!r}, and this search measures on {here!r}: its "
-            " bounds would be compared with another machine's times; fit one here (nas device fit --run RUN)"
+            "bounds would be compared with another machine's times; fit one here (nas device fit --run RUN)"
         )
+
+
+def foresight_of(device: PredictedDevice | None, indicator: Indicator, prototype: Graph, seed: int) -> Foresight | None:
+    """The rule of a search; None where it has no predicted device, or goes on where that was not measured."""
+    if device is None:
+        return None
+    if device.source.get("processor") != machine()["processor"]:
+        logging.getLogger(__name__).warning("the predicted device is of another machine: nothing is rejected by it")
+        return None
+    return Foresight(device, indicator, prototype, seed)

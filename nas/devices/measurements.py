@@ -36,7 +36,8 @@ def read_measurements(path: Path) -> Measured:
 
     JSON: ``{"device": {...}, "networks": [{"graph" or "architecture": ..., "latency_ms": ...}]}``.  CSV: a column
     ``architecture`` or ``graph`` (JSON) and a column ``latency_ms``.  Where all networks have a ``ratio`` to a
-    reference and the ``reference_ms`` measured beside it, the ratio times the median reference is taken: it repeats better.
+    reference and the ``reference_ms`` measured beside it, the ratio times the median reference is taken: it repeats
+    better.
 
     Raises:
         InputError: no such file, or one that holds something else.
