@@ -76,7 +76,9 @@ class SearchOptions:
         workers: where candidates are evaluated.
         recipe: how they are trained.
         limits: time and memory that one candidate may use.
-        predicted_device: rejects candidates that it foretells to be too slow on this machine; None rejects none so.
+        predicted_device: rejects candidates that it foretells to be too slow; None rejects none so.
+        predicted_bound_ms: what they may take on it; None leaves that to the indicator's bounds on latency, and then it
+            must be of this machine.
         command: the command line, for the record.
     """
 
@@ -90,6 +92,7 @@ class SearchOptions:
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
     predicted_device: PredictedDevice | None = None
+    predicted_bound_ms: float | None = None
     command: str | None = None
 
 
@@ -174,6 +177,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         recipe=options.recipe,
         limits=options.limits,
         predicted_device=options.predicted_device,
+        predicted_bound_ms=options.predicted_bound_ms,
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
@@ -615,7 +619,10 @@ class Run:
         probing = Probing(space, self.directory) if settings.probe else None
         prior = None if probing is None else probing.prior
         study.use(sampler_for(plan, settings.sampler, settings.seed, study.past, prior))
-        foresight = foresight_of(settings.predicted_device, indicator, space.prototype.graph(), settings.seed)
+        foresight = None
+        if settings.predicted_device is not None:
+            bound_ms, graph = settings.predicted_bound_ms, space.prototype.graph()
+            foresight = foresight_of(settings.predicted_device, indicator, bound_ms, graph, settings.seed)
         state = Search(plan, study, self.directory, listener, probing, foresight)
         threads = max(int(settings.workers.cpus), 1)
         gpus = settings.workers.gpus > 0
@@ -667,8 +674,7 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     sampler_for(plan, settings.sampler, settings.seed, past=0)
     check_prototype(materials.space)
     check_reachable(materials.space, materials.indicator)
-    if settings.predicted_device is not None:
-        check_useful(settings.predicted_device, materials.indicator)
+    check_useful(settings.predicted_device, materials.indicator, settings.predicted_bound_ms)
     return point
 
 

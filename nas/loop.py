@@ -365,7 +365,8 @@ class Search:
         if foreseen is None:
             return None
         if self._foresight.drawn(candidate.trial):
-            self._directory.append_event(EVENT, trial=candidate.trial, id=candidate.id, reason=foreseen.reason)
+            told = {"trial": candidate.trial, "id": candidate.id, "bounds": foreseen.bounds, "reason": foreseen.reason}
+            self._directory.append_event(EVENT, **told)
             return None
         return Outcome(State.REJECTED, (*verdicts, *foreseen.verdicts), foreseen.measurements)
 

@@ -44,7 +44,8 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "budget": (int, NoneType),
     "time_s": (int, float, NoneType),
 }
-_LATER: Final = ("limits", "ladder", "inherit", "probe", "predicted_device")  # runs of the first version have none
+# Runs of the first version have none.
+_LATER: Final = ("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Settings:
     inherit: bool = False
     probe: bool = False
     predicted_device: PredictedDevice | None = None
+    predicted_bound_ms: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -148,6 +150,9 @@ class Settings:
                     "inherit": decoding.of_kind(data.get("inherit", False), "inherit", bool),
                     "probe": decoding.of_kind(data.get("probe", False), "probe", bool),
                     "predicted_device": _predicted_device(data),
+                    "predicted_bound_ms": decoding.of_kind(
+                        data.get("predicted_bound_ms"), "bound", float, int, NoneType
+                    ),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
@@ -165,6 +170,11 @@ def _ladder(data: Mapping[str, Any]) -> Ladder:
 def _predicted_device(data: Mapping[str, Any]) -> PredictedDevice | None:
     described = decoding.of_kind(data.get("predicted_device"), "predicted_device", dict, NoneType)
     return None if described is None else PredictedDevice.from_json(described)
+
+
+def _predicted_bound(data: Mapping[str, Any]) -> float | None:
+    bound = decoding.of_kind(data.get("predicted_bound_ms"), "predicted_bound_ms", int, float, NoneType)
+    return None if bound is None else float(bound)
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:

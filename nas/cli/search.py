@@ -98,7 +98,11 @@ def search(
     ] = None,
     predicted_device: Annotated[
         Path | None,
-        typer.Option(help="What nas device fit wrote for this machine: rejects what is certainly too slow, unbuilt."),
+        typer.Option(help="What nas device fit wrote: rejects unbuilt what it foretells to be too slow for certain."),
+    ] = None,
+    predicted_bound: Annotated[
+        str | None,
+        typer.Option(help="What a network may take on it, such as 10ms \\[default: the constraints' bound]."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory \\[default: results/<UTC time>-<space>].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON at the end.")] = False,
@@ -127,6 +131,9 @@ def search(
             None if candidate_memory is None else int(units.parse_quantity(candidate_memory, units.BYTES)),
         ),
         predicted_device=None if predicted_device is None else PredictedDevice.read(predicted_device),
+        predicted_bound_ms=(
+            None if predicted_bound is None else units.parse_quantity(predicted_bound, units.MILLISECONDS)
+        ),
         command=api.command_line(),
     )
     if budget is not None and budget < 1:

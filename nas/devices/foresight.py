@@ -15,8 +15,8 @@ import numpy as np
 from nas.devices.predicted import PredictedDevice
 from nas.errors import InputError
 from nas.graph import Graph
-from nas.indicator import LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict
-from nas.measurement import Measurement
+from nas.indicator import LATENCY_RATIO, Constraint, Indicator, Status, Step, Verdict
+from nas.measurement import Measurement, is_number
 from nas.run.candidate import FORETOLD, Candidate
 from nas.run.provenance import machine
 
@@ -38,6 +38,14 @@ class Foreseen:
     measurements: dict[str, Measurement]
     reason: str
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The least that is allowed of what is violated, by metric."""
+        found: dict[str, float] = {}
+        for v in self.verdicts:
+            found[v.metric] = min(v.bound, found.get(v.metric, v.bound))
+        return found
+
 
 @dataclass(frozen=True)
 class Foresight:
@@ -48,12 +56,14 @@ class Foresight:
         indicator: of the search; its upper bounds on latency count.
         prototype: to whose latency some bounds refer.
         seed: of the lot.
+        here: whether it is this machine, so that measuring by lot can tell how often it errs.
     """
 
     device: PredictedDevice
     indicator: Indicator
     prototype: Graph
     seed: int
+    here: bool = True
 
     def refuse(self, graph: Graph) -> Foreseen | None:
         """What is certainly violated: the lower end of the prediction is above the bound; None where nothing is."""
@@ -70,7 +80,7 @@ class Foresight:
 
     def drawn(self, trial: int) -> bool:
         """Whether the lot falls on a trial: it is measured in spite of what is foretold."""
-        return bool(np.random.default_rng([self.seed, trial, LOT, 1]).integers(LOT) == 0)
+        return self.here and bool(np.random.default_rng([self.seed, trial, LOT, 1]).integers(LOT) == 0)
 
     def _foretold(self, graph: Graph) -> dict[str, Measurement]:
         own, other = self.device.predict(graph), self.device.predict(self.prototype)
@@ -91,14 +101,14 @@ def tally(events: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate]) 
 
     Returns:
         ``rejected``; ``drawn``: to be rejected, and measured since the lot fell on them; ``wrongly_foretold``: of
-        those, how many violate no bound on latency.
+        those, how many keep the bounds that they were to be beyond, by the value measured.
     """
-    trials = {event.get("trial") for event in events}
-    drawn = [c for c in candidates if c.trial in trials and _measured(c)]
+    bounds = {event.get("trial"): event.get("bounds") for event in events}
+    drawn = [(c, b) for c in candidates if isinstance(b := bounds.get(c.trial), dict) and _measured(c)]
     return {
         "rejected": sum(c.foretold and c.repeat_of is None for c in candidates),
         "drawn": len(drawn),
-        "wrongly_foretold": sum(not any(_too_slow(v) for v in c.verdicts) for c in drawn),
+        "wrongly_foretold": sum(all(_within(c.value(name), bound) for name, bound in b.items()) for c, b in drawn),
     }
 
 
@@ -106,31 +116,57 @@ def _measured(candidate: Candidate) -> bool:
     return candidate.outcome is not None and "latency_ms" in candidate.outcome.measurements
 
 
-def _too_slow(verdict: Verdict) -> bool:
-    latency = verdict.metric == LATENCY_RATIO or METRICS[verdict.metric].step is Step.LATENCY
-    return latency and verdict.side == "max" and verdict.status is Status.VIOLATED
+def _within(value: float | None, bound: object) -> bool:
+    return value is not None and is_number(bound) and bool(value <= bound)  # type: ignore[operator]
 
 
-def check_useful(device: PredictedDevice, indicator: Indicator) -> None:
-    """Raises InputError where there is nothing that the device could reject, or where it is another machine's."""
+def bounds_of(indicator: Indicator, bound_ms: float | None) -> Indicator:
+    """What a predicted device rejects by: a bound of its own where one is given, else the search's."""
+    return indicator if bound_ms is None else Indicator((Constraint("latency_ms", bound_ms, True),))
+
+
+def check_useful(device: PredictedDevice | None, indicator: Indicator, bound_ms: float | None) -> None:
+    """Looks at what a search is told to reject by.
+
+    Args:
+        device: the predicted one; None where there is none.
+        indicator: of the search.
+        bound_ms: what candidates may take on the device; None where the indicator says.
+
+    Raises:
+        InputError: there is nothing that the device could reject by, or the indicator's bounds, which hold on this
+            machine, would be compared with what is foretold of another.
+    """
+    if device is None and bound_ms is not None:
+        raise InputError(
+            f"a bound of {bound_ms:g} ms on a predicted device, and no device: give --predicted-device FILE"
+        )
+    if bound_ms is not None and not bound_ms > 0:
+        raise InputError(f"a bound of {bound_ms:g} ms on the predicted device can never be met; give a number above 0")
+    if device is None or bound_ms is not None:
+        return
     if not any(c.upper for c in indicator.at(Step.LATENCY)):
         raise InputError(
-            "a predicted device rejects by the bound on latency, and the constraints have none; add one, such as "
-            "{metric: latency_ms, max: 10 ms}"
+            "a predicted device rejects by a bound on latency, and the constraints have none; add one, such as "
+            "{metric: latency_ms, max: 10 ms}, or give --predicted-bound"
         )
-    here, there = machine()["processor"], device.source.get("processor")
-    if here != there:
+    if not _here(device):
         raise InputError(
-            f"the predicted device was fitted to measurements on {there!r}, and this search measures on {here!r}: its "
-            "bounds would be compared with another machine's times; fit one here (nas device fit --run RUN)"
+            f"the predicted device was fitted to measurements on {device.source.get('processor')!r}, and the bound on "
+            f"latency of the constraints holds on this machine ({machine()['processor']!r}): say with --predicted-bound "
+            "what a network may take there, or fit a device here (nas device fit --run RUN)"
         )
 
 
-def foresight_of(device: PredictedDevice | None, indicator: Indicator, prototype: Graph, seed: int) -> Foresight | None:
-    """The rule of a search; None where it has no predicted device, or goes on where that was not measured."""
-    if device is None:
-        return None
-    if device.source.get("processor") != machine()["processor"]:
+def foresight_of(
+    device: PredictedDevice, indicator: Indicator, bound_ms: float | None, prototype: Graph, seed: int
+) -> Foresight | None:
+    """The rule of a search; None where it goes on on a machine that is not the one foretold."""
+    if bound_ms is None and not _here(device):
         logging.getLogger(__name__).warning("the predicted device is of another machine: nothing is rejected by it")
         return None
-    return Foresight(device, indicator, prototype, seed)
+    return Foresight(device, bounds_of(indicator, bound_ms), prototype, seed, _here(device))
+
+
+def _here(device: PredictedDevice) -> bool:
+    return bool(device.source.get("processor") == machine()["processor"])

@@ -98,7 +98,7 @@ def _foretold(found: Mapping[str, int]) -> Iterator[str]:
     if found.get("rejected") or found.get("drawn"):
         yield (
             f"  {found['rejected']} rejected by the latency foretold; {found['drawn']} more were measured by lot, to "
-            f"see: {found['wrongly_foretold']} of them violate no bound on latency"
+            f"see: {found['wrongly_foretold']} of them keep the bound"
         )
 
 
