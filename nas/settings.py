@@ -150,9 +150,7 @@ class Settings:
                     "inherit": decoding.of_kind(data.get("inherit", False), "inherit", bool),
                     "probe": decoding.of_kind(data.get("probe", False), "probe", bool),
                     "predicted_device": _predicted_device(data),
-                    "predicted_bound_ms": decoding.of_kind(
-                        data.get("predicted_bound_ms"), "bound", float, int, NoneType
-                    ),
+                    "predicted_bound_ms": _predicted_bound(data),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:

@@ -153,8 +153,8 @@ def check_useful(device: PredictedDevice | None, indicator: Indicator, bound_ms:
     if not _here(device):
         raise InputError(
             f"the predicted device was fitted to measurements on {device.source.get('processor')!r}, and the bound on "
-            f"latency of the constraints holds on this machine ({machine()['processor']!r}): say with --predicted-bound "
-            "what a network may take there, or fit a device here (nas device fit --run RUN)"
+            f"latency of the constraints holds on this machine ({machine()['processor']!r}): say with "
+            "--predicted-bound what a network may take there, or fit a device here (nas device fit --run RUN)"
         )
 
 
