@@ -3,10 +3,11 @@
     python benchmarks/predicted_latency.py [--fit 20] [--test 60] [--seed 0] [--rounds 3] [--data FOLDER]
 
 The networks to fit are those that `nas device pack` would take; the others are drawn from the same space, half of them
-as they come and half made smaller, and the fit knows nothing of them.  Each network is timed in turn with the
-prototype, --rounds times at different moments; what counts is the median quotient times the prototype's median latency,
-since load from elsewhere strikes both.  --data keeps networks and measurements: the same command goes on where it was
-stopped, and prints at once when all is there.
+as they come and half made smaller, and the fit knows nothing of them.  Each network is timed --rounds times at
+different moments, in blocks.  What counts is its fastest block, by the median of the block's runs: load from elsewhere
+only ever adds, and it strikes long runs harder than short ones, which no quotient to a reference takes back.  How far the
+rounds differ is printed.  --data keeps networks and measurements: the same command goes on where it was stopped, and
+prints at once when all is there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -41,27 +41,24 @@ def network(architecture: Architecture, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def measured(networks: Sequence[Architecture], prototype: Architecture, rounds: int, folder: Path) -> dict[str, Any]:
-    """By id: quotients to the reference and the reference's milliseconds, one a round."""
+def measured(networks: Sequence[Architecture], rounds: int, folder: Path) -> dict[str, list[float]]:
+    """By id: milliseconds of the fastest block of each round."""
     path = folder / "latencies.json"
-    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    reference = network(prototype, folder)
+    known: dict[str, list[float]] = json.loads(path.read_text()) if path.exists() else {}
     for done in range(rounds):
         for i, architecture in enumerate(networks):
             rows = known.setdefault(architecture.id, [])
             if len(rows) > done:
                 continue
-            latency = measure_latency(network(architecture, folder), reference)
-            assert latency.ratio is not None
-            rows.append([latency.ratio, latency.median_ms / latency.ratio])
+            rows.append(measure_latency(network(architecture, folder)).low_ms)
             write_atomic(path, json.dumps(known))
             print(f"\rround {done + 1}/{rounds}, network {i + 1}/{len(networks)} ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return known
 
 
-def latencies(networks: Sequence[Architecture], known: Mapping[str, Any], reference_ms: float) -> np.ndarray:
-    return np.array([np.median([ratio for ratio, _ in known[n.id]]) * reference_ms for n in networks])
+def latencies(networks: Sequence[Architecture], known: Mapping[str, list[float]], rounds: int) -> np.ndarray:
+    return np.array([min(known[n.id][:rounds]) for n in networks])
 
 
 def report(device: PredictedDevice, tested: Sequence[Architecture], truth: np.ndarray) -> None:
@@ -100,13 +97,12 @@ def main() -> None:
     if len(tested) < given.test:
         parser.error(f"--test {given.test}: the space gave only {len(tested)} others")
     with tempfile.TemporaryDirectory() as temporary:
-        known = measured([*fitted, *tested], space.prototype, given.rounds, given.data or Path(temporary))
+        known = measured([*fitted, *tested], given.rounds, given.data or Path(temporary))
     rows = [known[n.id][: given.rounds] for n in (*fitted, *tested)]
-    reference_ms = float(np.median([ms for row in rows for _, ms in row]))
-    spread = np.median([np.ptp([ratio for ratio, _ in row]) / np.median([ratio for ratio, _ in row]) for row in rows])
-    print(f"{space.prototype.id}, the prototype: {reference_ms:.3f} ms; rounds differ by {spread:.1%} (median)")
+    spread = [max(row) / min(row) - 1 for row in rows]
+    print(f"rounds of a network differ by {np.median(spread):.1%} (median), {np.quantile(spread, 0.9):.0%} (90 %)")
     graphs = [n.graph() for n in fitted]
-    device = fit(graphs, list(latencies(fitted, known, reference_ms)), ThisMachine().fingerprint())
+    device = fit(graphs, list(latencies(fitted, known, given.rounds)), ThisMachine().fingerprint())
     print(
         f"fitted to {device.n}: median absolute error {device.in_sample_error:.1%} on them, "
         f"{device.cross_validated_error:.1%} on those left out in turn; vectors of {device.lanes}"
@@ -114,7 +110,7 @@ def main() -> None:
     for name, value in device.coefficients.items():
         if value:
             print(f"  {name}: {value * 1e6:.4g} ns")
-    report(device, tested, latencies(tested, known, reference_ms))
+    report(device, tested, latencies(tested, known, given.rounds))
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class SshDevice:
             code += "print(json.dumps(measure.fingerprint(None)))"
             answer = self._there(f"cd {folder} && {self._python} -c {shlex.quote(code)}")
             self._check(answer)
-            return {**_object(answer.out, self.name), "reached_by": "ssh"}
+            return {**_object(_last_line(answer.out), self.name), "reached_by": "ssh"}
 
     def measure(self, files: Sequence[bytes], reference: bytes | None = None) -> list[Latency]:
         """Copies the files there, times them, and removes what was copied.
@@ -106,7 +106,7 @@ class SshDevice:
             command = f"{self._python} measure.py --json reference.tflite {' '.join(named)}"
             answer = self._there(f"cd {folder} && {command}", timeout_s=self.timeout_s)
             self._check(answer)
-            return latencies_of(answer.out, len(files), self.name)[0]
+            return latencies_of(_last_line(answer.out), len(files), self.name)[0]
 
     def _benchmark(self, folder: str, name: str, beside: bool) -> Latency:
         """Blocks of ``benchmark_model``, in turn with the reference's."""
@@ -131,7 +131,7 @@ class SshDevice:
         """A temporary folder there that holds ``files``; removed in the end, whatever happens."""
         answer = self._there("mktemp -d")
         self._check(answer)
-        folder = answer.out.strip()
+        folder = _last_line(answer.out)  # a login script there may have said something before
         if not _FOLDER.fullmatch(folder):
             raise DeviceError(
                 f"{self.name}: mktemp -d answered {folder!r:.200}; a plain path is needed: set TMPDIR there"
@@ -173,6 +173,10 @@ class SshDevice:
                 "another Python in a device file)"
             )
         raise DeviceError(f"{self.name}: a command there failed with exit code {answer.code}: {said:.500}")
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1].strip()
 
 
 def _script() -> bytes:
