@@ -16,6 +16,8 @@ from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
 from nas.data.recognise import load_dataset
+from nas.devices.foresight import EVENT, check_useful, foresight_of, tally
+from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.limits import Limits
@@ -75,6 +77,9 @@ class SearchOptions:
         workers: where candidates are evaluated.
         recipe: how they are trained.
         limits: time and memory that one candidate may use.
+        predicted_device: rejects candidates that it foretells to be too slow; None rejects none so.
+        predicted_bound_ms: what they may take on it; None leaves that to the indicator's bounds on latency, and then it
+            must be of this machine.
         command: the command line, for the record.
     """
 
@@ -87,6 +92,8 @@ class SearchOptions:
     workers: Workers = field(default_factory=Workers)
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
+    predicted_device: PredictedDevice | None = None
+    predicted_bound_ms: float | None = None
     command: str | None = None
 
 
@@ -170,6 +177,8 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         time_s=time_s,
         recipe=options.recipe,
         limits=options.limits,
+        predicted_device=options.predicted_device,
+        predicted_bound_ms=options.predicted_bound_ms,
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
@@ -415,7 +424,9 @@ class Run:
 
         candidates = self.candidates
         if candidate_id is None:
-            return summary(candidates, self.settings.indicator) | {"probes": recorded_merit(self.directory)}
+            foretold = tally(self.directory.events(EVENT), candidates)
+            probes = recorded_merit(self.directory)
+            return summary(candidates, self.settings.indicator) | {"probes": probes, "foretold": foretold}
         candidate, settings = self.find(candidate_id), self.settings
         classes = tuple(self.directory.settings()["data"]["classes"])
         told = explain_candidate(candidate, candidates[0], settings.indicator)
@@ -699,7 +710,11 @@ class Run:
         probing = Probing(space, self.directory) if settings.probe else None
         prior = None if probing is None else probing.prior
         study.use(sampler_for(plan, settings.sampler, settings.seed, study.past, prior))
-        state = Search(plan, study, self.directory, listener, probing)
+        foresight = None
+        if settings.predicted_device is not None:
+            bound_ms, graph = settings.predicted_bound_ms, space.prototype.graph()
+            foresight = foresight_of(settings.predicted_device, indicator, bound_ms, graph, settings.seed)
+        state = Search(plan, study, self.directory, listener, probing, foresight)
         threads = max(int(settings.workers.cpus), 1)
         gpus = settings.workers.gpus > 0
         setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, gpus, settings.limits)
@@ -750,6 +765,7 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     sampler_for(plan, settings.sampler, settings.seed, past=0)
     check_prototype(materials.space)
     check_reachable(materials.space, materials.indicator)
+    check_useful(settings.predicted_device, materials.indicator, settings.predicted_bound_ms)
     return point
 
 

@@ -17,6 +17,7 @@ from nas import decoding
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.data.recognise import load_dataset
+from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, InputError, NasError
 from nas.evaluation.job import recipe_from_json
 from nas.evaluation.limits import Limits
@@ -44,7 +45,8 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "budget": (int, NoneType),
     "time_s": (int, float, NoneType),
 }
-_LATER: Final = ("limits", "ladder", "inherit", "probe")  # runs of the first version have none
+# Runs of the first version have none.
+_LATER: Final = ("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms")
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     inherit: bool = False
     probe: bool = False
+    predicted_device: PredictedDevice | None = None
+    predicted_bound_ms: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -126,6 +130,7 @@ class Settings:
             "workers": asdict(self.workers),
             "recipe": asdict(self.recipe),
             "limits": asdict(self.limits),
+            "predicted_device": None if self.predicted_device is None else self.predicted_device.to_json(),
         }
 
     @classmethod
@@ -145,6 +150,8 @@ class Settings:
                     "limits": Limits(**data.get("limits", {})),
                     "inherit": decoding.of_kind(data.get("inherit", False), "inherit", bool),
                     "probe": decoding.of_kind(data.get("probe", False), "probe", bool),
+                    "predicted_device": _predicted_device(data),
+                    "predicted_bound_ms": _predicted_bound(data),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
@@ -157,6 +164,16 @@ def _ladder(data: Mapping[str, Any]) -> Ladder:
     """The rungs; runs of the first version have one, under another name."""
     texts = decoding.texts(data, "ladder") if "ladder" in data else (decoding.field(data, "rung", str),)
     return checked_ladder(tuple(Rung.parse(text) for text in texts))
+
+
+def _predicted_device(data: Mapping[str, Any]) -> PredictedDevice | None:
+    described = decoding.of_kind(data.get("predicted_device"), "predicted_device", dict, NoneType)
+    return None if described is None else PredictedDevice.from_json(described)
+
+
+def _predicted_bound(data: Mapping[str, Any]) -> float | None:
+    bound = decoding.of_kind(data.get("predicted_bound_ms"), "predicted_bound_ms", int, float, NoneType)
+    return None if bound is None else float(bound)
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:

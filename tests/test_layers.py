@@ -27,6 +27,7 @@ FLOORS = (
     ("run",),
     ("networks",),
     ("deploy", "report"),
+    ("devices",),
     ("certificates",),
     ("synthesis", "evaluation"),
     ("race", "heritage", "rescoring", "probing"),

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 import nas
-from nas.cli import certify, compare, data, generate, presets, results, search, tune  # noqa: F401 - registers their commands
+from nas.cli import (  # noqa: F401 - registers their commands
+    certify,
+    compare,
+    data,
+    device,
+    generate,
+    presets,
+    results,
+    search,
+    tune,
+)
 from nas.cli.app import app
 
 

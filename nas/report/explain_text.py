@@ -60,6 +60,7 @@ def summary_lines(found: Mapping[str, Any]) -> list[str]:
             f"{s['lot']['wrongly_doubted']} of them should not have been doubted"
         )
     lines += _probes(s.get("probes") or {})
+    lines += _foretold(s.get("foretold") or {})
     for c in s["constraints"]:
         lines.append(
             f"  {c['constraint']} ({c['step']}): {c['rejected']} rejected before training in "
@@ -90,6 +91,15 @@ def _climb(e: Mapping[str, Any]) -> Iterator[str]:
     for rung in e["rungs"]:
         doubt = "" if rung["doubt"] is None else f"; went on by lot though {rung['doubt']}"
         yield f"  after {rung['rung']}: accuracy {rung['values'].get('accuracy', float('nan')):.1%}{doubt}"
+
+
+def _foretold(found: Mapping[str, int]) -> Iterator[str]:
+    """What a predicted device rejected, and how that stands with those that were measured all the same."""
+    if found.get("rejected") or found.get("drawn"):
+        yield (
+            f"  {found['rejected']} rejected by the latency foretold; {found['drawn']} more were measured by lot, to "
+            f"see: {found['wrongly_foretold']} of them keep the bound"
+        )
 
 
 def _probes(merits: Mapping[str, Any]) -> Iterator[str]:
