@@ -29,7 +29,7 @@ FLOORS = (
     ("deploy", "report"),
     ("certificates",),
     ("synthesis", "evaluation"),
-    ("race", "heritage", "rescoring", "probing"),
+    ("race", "heritage", "rescoring", "remeasuring", "probing"),
     ("loop",),
     ("machine",),
     ("trainings",),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import nas
-from nas.cli import certify, data, generate, presets, results, search, tune  # noqa: F401 - registers their commands
+from nas.cli import certify, data, generate, measure, presets, results, search, tune  # noqa: F401 - registers their commands
 from nas.cli.app import app
 
 

@@ -95,6 +95,14 @@ class Timer:
             times.append(time.perf_counter() - start)
         return float(np.median(times))
 
+    def keep_busy(self, seconds: float) -> int:
+        """Runs for at least so long, in the interpreter that there is; how many times."""
+        end, runs = time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
+            self._interpreter.invoke()
+            runs += 1
+        return runs
+
     def block(self) -> Block:
         """One block, in a fresh and warmed interpreter."""
         self._open()
