@@ -276,11 +276,11 @@ class Run:
 
     @property
     def remeasured(self) -> dict[str, Remeasured]:
-        """Latencies that were measured again with nothing else running, by id."""
+        """Latencies that were measured again after the search, by id."""
         return remeasured_in(self.directory)
 
     def remeasure(self, pick: str = "all") -> list[Remeasured]:
-        """Times exported networks again, thoroughly and with nothing else of ours running; each becomes an event.
+        """Times exported networks again, thoroughly and with no evaluator beside them; each becomes an event.
 
         Args:
             pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).

@@ -1,4 +1,4 @@
-"""Finalists are timed again when the search is over and nothing else of it runs."""
+"""Finalists are timed again when the search is over, and no evaluator of this user trains on their core."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from nas.networks.tflite import ConversionError
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.remeasured import EVENT, Remeasured, remeasured_in
+from nas.silence import without_stderr
 
 FILE: Final = "model.tflite"
 AFTER_SEARCH: Final = LatencyProtocol(blocks=9, block_seconds=0.06, warm_seconds=0.2, most_seconds=2.0)
@@ -98,7 +99,8 @@ def remeasure_after_search(directory: RunDirectory, members: Sequence[Candidate]
     due = [m for m in members if m.value("latency_ms") is not None and directory.model_file(m.id, FILE).is_file()]
     due = [m for m in due if m.id not in known or known[m.id].device != device]
     try:
-        found = remeasure(directory, due, prototype, AFTER_SEARCH, most_s=AFTER_SEARCH_S)
+        with without_stderr():  # LiteRT writes there, in the midst of a live view
+            found = remeasure(directory, due, prototype, AFTER_SEARCH, most_s=AFTER_SEARCH_S)
     except InputError as error:
         return [f"not measured again: {error}"]
     return [f"measured again: {one}" for one in found if one.differs]

@@ -1,4 +1,4 @@
-"""Latencies of finalists that were measured again with nothing else running, as a run's events tell of them."""
+"""Latencies of finalists that were measured again after the search, as a run's events tell of them."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def remeasured_lines(members: Mapping[str, object], known: Mapping[str, Remeasur
     ours = [known[name] for name in members if name in known]
     if not ours:
         return []
-    lines = [f"latency measured again, with nothing else running: {len(ours)} of {len(members)} members"]
+    lines = [f"latency measured again, with no evaluator beside it: {len(ours)} of {len(members)} members"]
     lines += [f"  {one}" for one in ours if one.differs or one.doubt]
     if len({one.device for one in ours}) > 1:
         lines.append("  on different machines: compare them by their quotients alone")
