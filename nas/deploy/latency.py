@@ -20,8 +20,8 @@ from nas.deploy.sentinel import SENTINEL, sentinel
 from nas.errors import InputError
 
 CONFIDENCE: Final = 0.95
-REPEAT: Final = 0.01  # by which two measurements differ though the blocks of each agree
-COMPANY: Final = 0.03  # the same where other cores are busy: they share caches, memory and clock with ours
+REPEAT: Final = 0.0075  # by which two measurements differ though the blocks of each agree
+COMPANY: Final = 0.025  # the same where other cores are busy: they share caches, memory and clock with ours
 _BUSY: Final = 0.2  # of another core's time, from which it counts as busy
 _DISTURBED_BLOCKS: Final = 0.5
 _STOLEN: Final = 0.02
@@ -42,8 +42,8 @@ class LatencyProtocol:
         most_seconds: after this no further block is begun, once there are five.
     """
 
-    blocks: int = 7
-    block_seconds: float = 0.04
+    blocks: int = 17
+    block_seconds: float = 0.015
     threads: int = 1
     warm_seconds: float = 0.1
     most_seconds: float = 1.2
@@ -56,7 +56,7 @@ class LatencyProtocol:
 
 
 SEARCH: Final = LatencyProtocol()
-THOROUGH: Final = LatencyProtocol(blocks=15, block_seconds=0.08, warm_seconds=0.5, most_seconds=5.0)
+THOROUGH: Final = LatencyProtocol(blocks=41, block_seconds=0.025, warm_seconds=0.5, most_seconds=5.0)
 
 
 @dataclass(frozen=True)
