@@ -10,8 +10,8 @@ intervals of the quotient to the sentinel hold the reference's quotient, or else
 `other` one on another core
 `free`  one on each core but one more, bound to none: the scheduler moves them about
 
-The machine must have nothing else to do; the load before each measurement is printed.  Every measurement is a process of
-its own, so that what a process is given by chance (where its memory lies) is in the spread.
+The machine must have nothing else to do; the load before each measurement is printed.  Every measurement is a process
+of its own, so that what a process is given by chance (where its memory lies) is in the spread.
 """
 
 from __future__ import annotations

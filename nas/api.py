@@ -124,7 +124,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         dataset: ``synthetic``, a path (CK+, CK+48, class folders, ``.npz``), or a data set.
         objectives: one to four metrics.
         budget: how many candidates are evaluated at most.
-        time_s: seconds after which nothing more is begun, and what runs is put back; 272 where neither this nor a
+        time_s: seconds after which nothing more is begun, and what runs is put back; 270 where neither this nor a
             budget is given.
         workers: candidates evaluated at once.
         executor: ``ray`` or ``local``; local gives the same proposals for the same seed.

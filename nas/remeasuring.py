@@ -11,7 +11,7 @@ from nas.deploy.fingerprint import fingerprint
 from nas.deploy.latency import THOROUGH, Latency, LatencyProtocol, measure_latency
 from nas.errors import InputError
 from nas.evaluation.cores import CoreLease
-from nas.evaluation.quiet import Quiet
+from nas.evaluation.quiet import PATIENCE_S, Quiet
 from nas.indicator import LATENCY_RATIO
 from nas.networks.tflite import ConversionError
 from nas.run.candidate import Candidate
@@ -20,15 +20,23 @@ from nas.run.remeasured import EVENT, Remeasured, remeasured_in
 from nas.silence import without_stderr
 
 FILE: Final = "model.tflite"
-AFTER_SEARCH: Final = LatencyProtocol(blocks=25, block_seconds=0.02, warm_seconds=0.2, most_seconds=2.0)
-AFTER_SEARCH_S: Final = 8.0  # for all members together: a search of five minutes stays one
+AFTER_SEARCH: Final = LatencyProtocol(blocks=21, warm_seconds=0.2, most_seconds=1.5)
+AFTER_SEARCH_S: Final = 10.0  # for all members together: a search of five minutes stays one
 _SHARED: Final = "no core could be had that other evaluators leave alone"
 
 
 def measured_alone(
-    content: bytes, reference: bytes | None = None, protocol: LatencyProtocol = THOROUGH
+    content: bytes,
+    reference: bytes | None = None,
+    protocol: LatencyProtocol = THOROUGH,
+    *,
+    patience_s: float = PATIENCE_S,
 ) -> tuple[Latency, str | None]:
     """A latency on a core that no evaluator of this user uses meanwhile, and what speaks against it.
+
+    Args:
+        content, reference, protocol: see :func:`nas.deploy.latency.measure_latency`.
+        patience_s: how long to wait for evaluators to stop, where none of the cores is free of them.
 
     Raises:
         ConversionError: LiteRT cannot run one of the files.
@@ -37,7 +45,7 @@ def measured_alone(
     quiet = Quiet(lease.exclusive)
     try:
         lease.pin()
-        with quiet.alone() as alone:
+        with quiet.alone(patience_s) as alone:
             latency = measure_latency(content, reference, protocol)
     finally:
         os.sched_setaffinity(0, before)
@@ -78,7 +86,7 @@ def remeasure(
         if content is None:
             raise InputError(f"{path}: not kept; only members of the current front and the prototype keep their file")
         try:
-            latency, doubt = measured_alone(content, reference, protocol)
+            latency, doubt = measured_alone(content, reference, protocol, patience_s=min(PATIENCE_S, most_s / 5))
         except ConversionError as error:
             raise InputError(f"{path}: {error}") from error
         found.append(_recorded(member, latency, doubt))

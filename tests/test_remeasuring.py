@@ -29,7 +29,7 @@ from nas.remeasuring import remeasure, remeasure_after_search
 from nas.run.candidate import Candidate
 from nas.run.directory import FrontWriter, RunDirectory
 from nas.run.front import front_of
-from nas.run.remeasured import Remeasured, remeasured_in, remeasured_lines
+from nas.run.remeasured import Remeasured, latency_lines, remeasured_in
 
 QUICK = LatencyProtocol(blocks=5, block_seconds=0.01, warm_seconds=0.02, most_seconds=0.5)
 SMALL = plain_network([(8, 2), (8, 2)], "small")
@@ -71,8 +71,10 @@ def test_finalists_are_timed_again_and_compared(directory: RunDirectory) -> None
     assert other.change == pytest.approx(other.ratio - 1)
     assert third.change is None and not third.differs  # it was another machine's
     assert remeasured_in(directory) == {one.id: one for one in found}
-    lines = remeasured_lines({c.id: c for c in (slower, same, elsewhere, prototype)}, remeasured_in(directory))
-    assert lines[0].endswith("3 of 4 members")
+    lines = latency_lines([slower, same, elsewhere, prototype], remeasured_in(directory))
+    assert lines[0].startswith("latencies are of different machines") and lines[1].endswith("3 of 4 members")
+    assert not any("different machines" in line for line in latency_lines([slower, same], remeasured_in(directory)))
+    assert latency_lines([prototype], {}) == []
     assert any(slower.id in line and "DIFFERS" in line for line in lines)
 
 

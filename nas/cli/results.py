@@ -38,7 +38,7 @@ def front(
 
     from nas.api import open_run
     from nas.cli.view import front_table
-    from nas.run.remeasured import remeasured_lines
+    from nas.run.remeasured import latency_lines
 
     opened = open_run(run)
     if rebuild:
@@ -56,7 +56,7 @@ def front(
             console.print(front_table(found))
         for line in _beyond_chance(opened, candidates):
             console.print(line, soft_wrap=True)
-        for line in remeasured_lines({m.id: m for m in found.members}, opened.remeasured):
+        for line in latency_lines(found.members, opened.remeasured):
             console.print(line, soft_wrap=True)
         drift = opened.drift
         if drift is not None:

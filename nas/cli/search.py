@@ -49,7 +49,7 @@ def search(
     objectives: Annotated[str, typer.Option(help="One to four metrics, separated by commas.")] = "accuracy,params",
     budget: Annotated[int | None, typer.Option(help="Candidates to evaluate at most.")] = None,
     time: Annotated[
-        str | None, typer.Option(help="Time limit: 90s, 5m, 2h (without this and --budget: 272 s).")
+        str | None, typer.Option(help="Time limit: 90s, 5m, 2h (without this and --budget: 270 s).")
     ] = None,
     executor: Annotated[
         ExecutorName, typer.Option(help="ray, or local (without Ray, reproducible proposals).")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +12,7 @@ from nas.errors import DecodeError
 from nas.measurement import is_number
 
 if TYPE_CHECKING:
+    from nas.run.candidate import Candidate
     from nas.run.directory import RunDirectory
 
 EVENT: Final = "remeasured"
@@ -103,18 +104,20 @@ def remeasured_fields(one: Remeasured | None) -> dict[str, Any]:
     }
 
 
-def remeasured_lines(members: Mapping[str, object], known: Mapping[str, Remeasured]) -> list[str]:
-    """What is to be said of a front whose members were measured again: how many, and which differ.
+def latency_lines(members: Sequence[Candidate], known: Mapping[str, Remeasured]) -> list[str]:
+    """What is to be said of a front's latencies: of several machines, how many measured again, which differ.
 
     Args:
-        members: the front's, by id.
-        known: what was measured again.
+        members: the front's.
+        known: what was measured again, by id.
     """
-    ours = [known[name] for name in members if name in known]
-    if not ours:
-        return []
-    lines = [f"latency measured again, with no evaluator beside it: {len(ours)} of {len(members)} members"]
-    lines += [f"  {one}" for one in ours if one.differs or one.doubt]
-    if len({one.device for one in ours}) > 1:
-        lines.append("  on different machines: compare them by their quotients alone")
-    return lines
+    lines = []
+    devices = {
+        m.outcome.worker.get("device") for m in members if m.outcome is not None and "device" in m.outcome.worker
+    }
+    ours = [known[m.id] for m in members if m.id in known]
+    if len(devices | {one.device for one in ours}) > 1:
+        lines.append("latencies are of different machines: milliseconds are not comparable, quotients only roughly")
+    if ours:
+        lines.append(f"latency measured again, with no evaluator beside it: {len(ours)} of {len(members)} members")
+    return lines + [f"  {one}" for one in ours if one.differs or one.doubt]
