@@ -409,9 +409,10 @@ class Run:
 
     def _note_machine(self, recorded: Mapping[str, Any], listener: Listener) -> None:
         """Tells of it where latencies are going to be another machine's than before."""
-        now, begun = fingerprint(), recorded.get("machine", {}).get("device", {})
-        devices = [e["device"]["hash"] for e in self.directory.events("machine") if isinstance(e.get("device"), dict)]
-        before = devices[-1] if devices else begun.get("hash")
+        now, begun = fingerprint(), recorded.get("machine")
+        told = [begun if isinstance(begun, dict) else {}, *self.directory.events("machine")]
+        devices = [event["device"] for event in told if isinstance(event.get("device"), dict)]
+        before = devices[-1].get("hash") if devices else None
         if before not in (None, now.hash):
             self.directory.append_event("machine", device=now.to_json())
             listener.noticed(
