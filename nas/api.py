@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
 from nas.data.recognise import load_dataset
+from nas.deploy.fingerprint import fingerprint
 from nas.devices.foresight import EVENT, check_useful, foresight_of, tally
 from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
@@ -37,6 +38,7 @@ from nas.run.directory import FrontWriter, RunDirectory, find_run, new_run_direc
 from nas.run.front import Front, front_of, reference_point_of
 from nas.run.lock import utc_now
 from nas.run.provenance import machine, versions
+from nas.run.remeasured import Remeasured, remeasured_in
 from nas.rung import Ladder, Rung
 from nas.settings import (
     DEFAULT_TIME_S,
@@ -130,7 +132,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         dataset: ``synthetic``, a path (CK+, CK+48, class folders, ``.npz``), or a data set.
         objectives: one to four metrics.
         budget: how many candidates are evaluated at most.
-        time_s: seconds after which nothing more is begun, and what runs is put back; 280 where neither this nor a
+        time_s: seconds after which nothing more is begun, and what runs is put back; 270 where neither this nor a
             budget is given.
         workers: candidates evaluated at once.
         executor: ``ray`` or ``local``; local gives the same proposals for the same seed.
@@ -282,6 +284,31 @@ class Run:
         """What inherited weights make of a score, by the members that were trained again; None where none was."""
         return drift_of(self.directory)
 
+    @property
+    def remeasured(self) -> dict[str, Remeasured]:
+        """Latencies that were measured again after the search, by id."""
+        return remeasured_in(self.directory)
+
+    def remeasure(self, pick: str = "all") -> list[Remeasured]:
+        """Times exported networks again, thoroughly and with no evaluator beside them; each becomes an event.
+
+        Args:
+            pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
+
+        Raises:
+            InputError: nothing of that name, or a file that was not kept or is damaged.
+            EnvironmentStopError: another process drives this run, or the disk is full.
+        """
+        from nas.deploy.pick import pick as chosen
+        from nas.remeasuring import remeasure
+
+        with self.directory.locked():
+            candidates = self.candidates
+            front = self.front_of(candidates)
+            found = remeasure(self.directory, chosen(front, candidates, pick), candidates[0])
+            FrontWriter(self.directory).write(front)
+        return found
+
     def rebuild(self) -> Front:
         """Restores all that is derived: front.json, front.csv, plots, generators.json."""
         candidates = self.candidates
@@ -386,8 +413,22 @@ class Run:
                 recorded = self.directory.settings()
                 self.directory.write_settings({**recorded, "settings": settings.to_json()})
                 self.directory.append_event("resumed", budget=settings.budget, time_s=time_s)
+                self._note_machine(recorded, listener or Silent())
                 self._drive(settings, materials, deadline, listener)
         return self
+
+    def _note_machine(self, recorded: Mapping[str, Any], listener: Listener) -> None:
+        """Tells of it where latencies are going to be another machine's than before."""
+        now, begun = fingerprint(), recorded.get("machine")
+        told = [begun if isinstance(begun, dict) else {}, *self.directory.events("machine")]
+        devices = [event["device"] for event in told if isinstance(event.get("device"), dict)]
+        before = devices[-1].get("hash") if devices else None
+        if before not in (None, now.hash):
+            self.directory.append_event("machine", device=now.to_json())
+            listener.noticed(
+                f"this is not the machine of before (device {before}, now {now}): its milliseconds are not comparable "
+                "with the earlier ones, and quotients to the prototype only roughly"
+            )
 
     def _extended(self, budget: int | None, time_s: float | None) -> Settings:
         """The run's settings with more to do; time alone lifts a budget that is used up."""
@@ -405,6 +446,14 @@ class Run:
                 f"{self.path}: its budget of {settings.budget} candidates is used; add --budget +N, or --time"
             )
         return settings
+
+    def _look_again(self, state: Search, listener: Listener) -> None:
+        """Times the front's members again, now that no evaluator is left."""
+        from nas.remeasuring import remeasure_after_search
+
+        if state.front.members:
+            for line in remeasure_after_search(self.directory, state.front.members, state.candidates[0]):
+                listener.noticed(line)
 
     def _close(self, state: Search, space: SearchSpace) -> None:
         """Leaves the run's files as its journal is."""
@@ -688,7 +737,7 @@ class Run:
                 "split": materials.split.describe(),
                 "linear_baseline": beginning.linear_baseline,
                 "versions": versions(),
-                "machine": machine(),
+                "machine": machine() | {"device": fingerprint().to_json()},
                 "settings": settings.to_json(),
             }
         )
@@ -723,6 +772,7 @@ class Run:
         try:
             with bundled(Bundle.of(materials.dataset, materials.split)) as path:
                 drive(state, setup, path, settings.workers, deadline, self.directory, listener or Silent())
+            self._look_again(state, listener or Silent())
         except EnvironmentStopError:
             with contextlib.suppress(EnvironmentStopError):  # one message is enough: the first
                 self._close(state, space)

@@ -30,7 +30,7 @@ FLOORS = (
     ("devices",),
     ("certificates",),
     ("synthesis", "evaluation"),
-    ("race", "heritage", "rescoring", "probing"),
+    ("race", "heritage", "rescoring", "remeasuring", "probing"),
     ("loop",),
     ("machine",),
     ("trainings",),

@@ -13,6 +13,7 @@ from nas.cli import (  # noqa: F401 - registers their commands
     data,
     device,
     generate,
+    measure,
     presets,
     results,
     search,

@@ -38,6 +38,7 @@ def front(
 
     from nas.api import open_run
     from nas.cli.view import front_table
+    from nas.run.remeasured import latency_lines
 
     opened = open_run(run)
     if rebuild:
@@ -45,15 +46,17 @@ def front(
     candidates = opened.candidates
     found = opened.front_of(candidates)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
+        typer.echo(json.dumps(found.to_json(opened.remeasured), indent=1))
     elif as_csv:
-        typer.echo(found.to_csv(), nl=False)
+        typer.echo(found.to_csv(opened.remeasured), nl=False)
     else:
         console = Console(highlight=False, markup=False, emoji=False)
         console.print(found.headline(), style="bold red" if found.status == "nearest" else "bold")
         if found.members:
             console.print(front_table(found))
         for line in _beyond_chance(opened, candidates):
+            console.print(line, soft_wrap=True)
+        for line in latency_lines(found.members, opened.remeasured):
             console.print(line, soft_wrap=True)
         drift = opened.drift
         if drift is not None:

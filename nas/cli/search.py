@@ -49,7 +49,7 @@ def search(
     objectives: Annotated[str, typer.Option(help="One to four metrics, separated by commas.")] = "accuracy,params",
     budget: Annotated[int | None, typer.Option(help="Candidates to evaluate at most.")] = None,
     time: Annotated[
-        str | None, typer.Option(help="Time limit: 90s, 5m, 2h (without this and --budget: 280 s).")
+        str | None, typer.Option(help="Time limit: 90s, 5m, 2h (without this and --budget: 270 s).")
     ] = None,
     executor: Annotated[
         ExecutorName, typer.Option(help="ray, or local (without Ray, reproducible proposals).")
@@ -248,7 +248,7 @@ def _training(path: Path | None, flip: bool, given: Mapping[str, Any]) -> dict[s
 
 def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(run.front.to_json(), indent=1))
+        typer.echo(json.dumps(run.front.to_json(run.remeasured), indent=1))
     else:
         view.conclude(run)
 

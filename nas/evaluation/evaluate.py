@@ -11,13 +11,15 @@ import numpy as np
 
 from nas.cost import cost_of
 from nas.deploy.converted import converted_files
-from nas.deploy.latency import Latency, measure_latency
+from nas.deploy.fingerprint import fingerprint
+from nas.deploy.latency import SEARCH, THOROUGH, Latency, LatencyProtocol, measure_latency
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.climb import Climb
 from nas.evaluation.job import Job, Setup
 from nas.evaluation.metrics import measure_predictions
+from nas.evaluation.quiet import Quiet
 from nas.evaluation.train import Trainer
-from nas.indicator import LATENCY_RATIO, Status, Step, Verdict, exact_costs, overall
+from nas.indicator import LATENCY_RATIO, Constraint, Status, Step, Verdict, exact_costs, overall
 from nas.measurement import Measurement
 from nas.networks.build import build_model
 from nas.networks.tflite import check_same_output, to_tflite
@@ -25,6 +27,7 @@ from nas.run.candidate import Outcome, State
 from nas.run.predictions import Predictions
 from nas.rung import Rung
 
+NEAR: Final = 0.05  # of a latency: a bound this close to its interval is worth a second measurement
 _COMPARED: Final = 8  # images on which a converted file is compared with its model
 
 
@@ -35,6 +38,7 @@ class Evaluation:
     bundle: Bundle
     setup: Setup
     exclusive: bool
+    quiet: Quiet
     progress: Callable[[], None] = lambda: None  # called now and then: a sign of life
     _reference: bytes | None = field(default=None, init=False)
     _cpu: float = field(default=0.0, init=False)  # seconds of this process up to the last outcome
@@ -65,7 +69,7 @@ class Evaluation:
         self._measure(trainer.model, measurements, seconds)
         self.progress()
         gate = self._judge(job, measurements, (Step.COST, Step.EXPORT, Step.LATENCY), time.perf_counter() - start)
-        worker: dict[str, Any] = {"exclusive_core": self.exclusive}
+        worker: dict[str, Any] = {"exclusive_core": self.exclusive, "device": fingerprint().hash}
         if overall(gate) is Status.VIOLATED and not job.reference:
             return Outcome(State.REJECTED, gate, measurements, None, seconds, None, self._spent(worker, cpu)), {}
         climb = Climb(job, trainer, self.bundle, inherited or {}, self.progress)
@@ -126,10 +130,20 @@ class Evaluation:
             self._reference = to_tflite(build_model(self.setup.prototype, tf_keras))
         seconds["convert"] = time.perf_counter() - begin
         begin = time.perf_counter()
-        latency = measure_latency(content, self._reference)
-        measurements.update(latency_measurements(latency, self.exclusive))
+        measurements.update(self._latency(content, self._reference))
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", "exported before training")
         seconds["measure"] = time.perf_counter() - begin
+
+    def _latency(self, content: bytes, reference: bytes) -> dict[str, Measurement]:
+        """Its latency; measured again, thoroughly, where a constraint on it would hang on the first glance."""
+
+        def measured(protocol: LatencyProtocol) -> dict[str, Measurement]:
+            with self.quiet.alone() as alone:
+                return latency_measurements(measure_latency(content, reference, protocol), alone)
+
+        first = measured(SEARCH)
+        bounds = [c for c in self.setup.indicator.at(Step.LATENCY) if c.measured in first]
+        return measured(THOROUGH) if any(close(c, first[c.measured]) for c in bounds) else first
 
     def _predictions_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
         """Trains from fresh weights, and keeps what the network says of the images that it was not trained on."""
@@ -163,20 +177,34 @@ class Evaluation:
         )
 
 
-def latency_measurements(latency: Latency, exclusive: bool) -> dict[str, Measurement]:
-    """``latency_ms`` and, where a reference was timed beside it, ``latency_ratio``."""
-    where = "this machine, 1 thread, batch 1, LiteRT with XNNPACK" + ("" if exclusive else ", core shared with others")
-    out = {"latency_ms": Measurement(latency.median_ms, latency.low_ms, latency.high_ms, "ms", latency.runs, where)}
+def close(constraint: Constraint, measured: Measurement) -> bool:
+    """Whether a second look may change what a constraint says: the value is in doubt, or its bound is near."""
+    near = measured.low * (1 - NEAR) <= constraint.limit <= measured.high * (1 + NEAR)
+    return near or measured.doubt is not None
+
+
+def latency_measurements(latency: Latency, alone: bool) -> dict[str, Measurement]:
+    """``latency_ms`` and ``latency_ratio``.
+
+    Args:
+        latency: what was measured.
+        alone: whether no evaluator of ours could run on the same core meanwhile.
+    """
+    threads = latency.protocol.threads
+    where = (
+        f"this machine (device {latency.device}), {threads} thread{'s' * (threads > 1)}, batch 1, LiteRT with XNNPACK"
+    )
+    doubts = [latency.doubt, None if alone else "the core is shared with other evaluators"]
+    doubt = "; ".join(d for d in doubts if d) or None
+    where += "" if doubt is None else f"; in doubt: {doubt}"
+    out = {
+        "latency_ms": Measurement(latency.median_ms, latency.low_ms, latency.high_ms, "ms", latency.runs, where, doubt)
+    }
     if latency.ratio is not None and latency.ratio_low is not None and latency.ratio_high is not None:
-        out[LATENCY_RATIO] = Measurement(
-            latency.ratio, latency.ratio_low, latency.ratio_high, "ratio", latency.runs, "to the prototype's, " + where
-        )
-    # The median over all runs may lie outside the range of the blocks' medians by a hair; an interval contains it.
-    return {k: m if m.low <= m.value <= m.high else _widened(m) for k, m in out.items()}
-
-
-def _widened(m: Measurement) -> Measurement:
-    return Measurement(m.value, min(m.low, m.value), max(m.high, m.value), m.unit, m.n, m.provenance)
+        values = latency.ratio, latency.ratio_low, latency.ratio_high
+        how = f"to the {latency.beside}'s, {where}"
+        out[LATENCY_RATIO] = Measurement(*values, "ratio", latency.runs, how, doubt)
+    return out
 
 
 def _seconds(verdict: Verdict, exact: dict[str, Measurement], known: dict[tuple[str, str], float]) -> float:

@@ -120,6 +120,8 @@ def _values(values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         interval = "" if v.get("low") == v.get("high") else f" [{v['low']:.4g}, {v['high']:.4g}]"
         ratio = "" if v["ratio"] is None or name == LATENCY_RATIO else f"  ({v['ratio']:.3g} of the prototype's)"
         yield f"  {name}: {_number(v['value'])}{interval}{_unit(name)}{ratio}"
+        if v.get("doubt"):
+            yield f"    in doubt: {v['doubt']}"
 
 
 def _verdicts(e: Mapping[str, Any]) -> Iterator[str]:

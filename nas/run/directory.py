@@ -23,6 +23,7 @@ from nas.measurement import is_number
 from nas.run.atomic import is_unfinished, remove_unfinished, write_atomic
 from nas.run.front import Front
 from nas.run.lock import locked, utc_now
+from nas.run.remeasured import remeasured_in
 from nas.yamlfile import read_yaml
 
 SCHEMA: Final = 1
@@ -196,15 +197,16 @@ class FrontWriter:
     """
 
     def __init__(self, directory: RunDirectory) -> None:
-        self._path = directory.path
+        self._directory, self._path = directory, directory.path
         numbered = {int(p.stem): p for p in (self._path / "fronts").glob("[0-9]*.json") if _is_numbered(p)}
         self._next = max(numbered, default=-1) + 1
         self._last = numbered[self._next - 1].read_bytes() if numbered else None
 
     def write(self, front: Front) -> None:
         """Rewrites the front's files, each atomically; a front that differs from the last one joins the history."""
-        text = (json.dumps(front.to_json(), indent=1, allow_nan=False) + "\n").encode()
-        table = front.to_csv().encode()
+        again = remeasured_in(self._directory)
+        text = (json.dumps(front.to_json(again), indent=1, allow_nan=False) + "\n").encode()
+        table = front.to_csv(again).encode()
         if text == self._last and self._holds({"front.json": text, "front.csv": table}):
             return
         write_atomic(self._path / "front.json", text)
