@@ -39,6 +39,7 @@ from nas.run.front import Front, front_of, reference_point_of
 from nas.run.lock import utc_now
 from nas.run.provenance import machine, versions
 from nas.run.remeasured import Remeasured, remeasured_in
+from nas.run.variants import Variant, variant_rows, variants_of
 from nas.rung import Ladder, Rung
 from nas.settings import (
     DEFAULT_TIME_S,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
     from nas.certificates.protocol import CertifyProtocol
     from nas.comparison.result import Comparison
+    from nas.compression.compress import Watcher as CompressWatcher
     from nas.deploy.held import HeldImages
     from nas.execution.deadline import Deadline
     from nas.generators import Generators
@@ -73,6 +75,8 @@ class SearchOptions:
             to be stopped before that.
         inherit: whether a candidate starts from the trained weights of its nearest relative.
         probe: whether trained networks are probed, for which edit to try and which channels to keep.
+        quantized: whether candidates are judged by their int8 file (accuracy, size and latency) instead of the float32
+            one.
         folds: how many there are; fold k is the same for all candidates.
         holdout: share of the subjects that the search never touches.
         image_size: side to which images are brought; None leaves it to the data.
@@ -88,6 +92,7 @@ class SearchOptions:
     effort: Rung | Ladder = (Rung(1, 8), Rung(1, 24))
     inherit: bool = True
     probe: bool = True
+    quantized: bool = False
     folds: int = 5
     holdout: float = 0.2
     image_size: int | None = None
@@ -172,6 +177,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         ladder=options.effort if isinstance(options.effort, tuple) else (options.effort,),
         inherit=options.inherit,
         probe=options.probe,
+        quantized=options.quantized,
         sampler=sampler,
         seed=seed,
         workers=pool,
@@ -239,7 +245,7 @@ class Run:
     def caption(self) -> str:
         """How the data must be named wherever a figure of this run is shown, and how it was measured."""
         recorded = self.directory.settings()
-        return f"{recorded['data']['caption']}; {recorded['split']['protocol']}"
+        return f"{recorded['data']['caption']}; {recorded['split']['protocol']}{self.settings.judged_file}"
 
     @property
     def baseline(self) -> float | None:
@@ -313,7 +319,7 @@ class Run:
         """Restores all that is derived: front.json, front.csv, plots, generators.json."""
         candidates = self.candidates
         front = self.front_of(candidates)
-        FrontWriter(self.directory).write(front)
+        FrontWriter(self.directory, variant_rows(self.directory)).write(front)
         self._derive(candidates, self._synthesised(candidates))
         return front
 
@@ -338,6 +344,7 @@ class Run:
 
         front = self.front_of(candidates)
         files = write_plots(front, candidates, self.settings.indicator, folder, caption=self.caption)
+        files += self._plot_variants(folder, front)
         return files if generators is None else files + generators.write_plot(folder, self.caption)
 
     def generators(self, space: SearchSpace | None = None) -> Generators:
@@ -543,7 +550,8 @@ class Run:
         """Writes networks as files that run elsewhere, one network a step; yields its files.
 
         Args:
-            pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
+            pick: an id, ``knee``, ``smallest``, ``most-accurate``, ``all`` (the front), or ``ID:VARIANT``, a compressed
+                variant such as ``58c9dbca72f5:qat``, which there is as TFLite alone.
             formats: of :data:`nas.deploy.formats.FORMATS`, or ``all`` (those that are available).
             out: folder; ``RUN/export`` by default.  Each network gets a folder of its id.
             dataset: the same data, where it is elsewhere now or was given as a Python object: int8 is calibrated on
@@ -563,6 +571,9 @@ class Run:
         if not candidates:
             raise InputError(f"{self.path}: no candidate has been proposed yet; go on with nas resume {self.path}")
         import_space(self.settings.space)
+        if ":" in pick:
+            yield self._export_variant(pick, formats, out)
+            return
         order = ExportOrder(
             directory=self.directory,
             out=self.path / "export" if out is None else Path(out),
@@ -578,6 +589,15 @@ class Run:
         for candidate in picked:
             yield list(export_candidate(candidate, order).values())
 
+    def _export_variant(self, pick: str, formats: Sequence[str], out: str | Path | None) -> list[Path]:
+        from nas.deploy.export_variant import VariantOrder, export_variant
+
+        classes = tuple(self.directory.settings()["data"]["classes"])
+        of_candidate, _, name = pick.partition(":")
+        folder = self.path / "export" if out is None else Path(out)
+        order = VariantOrder(self.directory, folder, tuple(formats), classes, self.caption)
+        return export_variant(self.find(of_candidate), name, order)
+
     def _held_images(self, dataset: str | Path | Dataset | None, *, needed: bool) -> tuple[HeldImages | None, str]:
         """Images of the search part: to calibrate on, and of fold 0's test part to compare on; else why there are none.
 
@@ -592,6 +612,63 @@ class Run:
             if needed:
                 raise
             return None, str(error)
+
+    def compress(
+        self,
+        pick: str = "knee",
+        methods: Sequence[str] = ("ptq", "qat"),
+        *,
+        epochs: int | None = None,
+        again: bool = False,
+        dataset: str | Path | Dataset | None = None,
+        watcher: CompressWatcher | None = None,
+    ) -> list[Variant]:
+        """Makes networks smaller, fine-tuned with the run's recipe, and measures each file; see :mod:`nas.compression`.
+
+        Args:
+            pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
+            methods: such as ``ptq``, ``qat``, ``prune:0.8``, ``cluster:16``, ``prune-qat:0.5``.
+            epochs: of each fine-tuning; 8 by default.
+            again: whether to make what is there already.
+            dataset: the same data, where it is elsewhere now or was given as a Python object.
+            watcher: follows it.
+
+        Raises:
+            InputError: nothing of that name, an unknown method, other data, or weights that were not kept.
+            EnvironmentStopError: another process drives this run, or the disk is full.
+        """
+        from nas.compression.compress import CompressOrder, Unwatched, compress
+        from nas.compression.make import EPOCHS
+        from nas.compression.methods import parse_methods
+        from nas.deploy.held import HeldImages
+        from nas.deploy.pick import pick as chosen
+
+        wanted = parse_methods(methods)
+        with self.directory.locked():
+            settings, candidates = self.settings, self.candidates
+            import_space(settings.space)
+            front = self.front_of(candidates)
+            picked = chosen(front, candidates, pick)
+            data, split = recorded_data(settings, dataset)
+            images, labels = HeldImages.of_data(data, split), data.labels[split.folds[0].train]
+            effort = EPOCHS if epochs is None else epochs
+            order = CompressOrder(self.directory, wanted, settings.recipe, effort, images, labels, again)
+            try:
+                return compress(picked, order, watcher or Unwatched())
+            finally:
+                FrontWriter(self.directory, variant_rows(self.directory)).write(front)
+                self._plot_variants(self.directory.plots, front)
+
+    def _plot_variants(self, folder: Path, front: Front) -> list[Path]:
+        """Draws accuracy over bytes of the members that were compressed, where there are any."""
+        from nas.report.compressed import write_compressed
+
+        return write_compressed(front, self.variants, folder, self.caption)
+
+    @property
+    def variants(self) -> dict[str, tuple[Variant, ...]]:
+        """Compressed variants by their candidate's id, failed ones too."""
+        return variants_of(self.directory)
 
     def certify(
         self,
@@ -766,7 +843,9 @@ class Run:
         state = Search(plan, study, self.directory, listener, probing, foresight)
         threads = max(int(settings.workers.cpus), 1)
         gpus = settings.workers.gpus > 0
-        setup = Setup(space.prototype.graph(), indicator, settings.recipe, threads, gpus, settings.limits)
+        setup = Setup(
+            space.prototype.graph(), indicator, settings.recipe, threads, gpus, settings.limits, settings.quantized
+        )
         if study.past:  # a driver that was killed may have left them behind the journal
             state.rewrite_front()
         try:

@@ -210,6 +210,7 @@ class _Certification:
             max(int(pool.cpus), 1),
             pool.gpus > 0,
             Limits(None, settings.limits.memory_bytes),  # the time that a candidate may take is for a search's effort
+            settings.quantized,
         )
         with bundled(bundle) as path:
             drive(state, setup, path, pool, Deadline(None), self._directory, self._watcher)
@@ -255,7 +256,7 @@ class _Certification:
             "reduced": self._protocol.reduced,
             "split": self._cross.describe(),
             "data": {
-                "caption": dataset.caption,
+                "caption": dataset.caption + settings.judged_file,
                 "fingerprint": dataset.fingerprint,
                 "classes": list(dataset.class_names),
                 "groups": self._bundle.group_kind,

@@ -27,6 +27,7 @@ from nas.run.candidate import HOPELESS, Candidate, Outcome, RungResult, State, b
 from nas.run.directory import FrontWriter, RunDirectory
 from nas.run.front import Front, FrontArchive, front_of
 from nas.run.study import RunStudy
+from nas.run.variants import variant_rows
 from nas.rung import Ladder, checked_ladder
 from nas.space import SearchSpace
 
@@ -129,7 +130,7 @@ class Search:
         self._stopped: str | None = None
         self._bulky = directory.stored()  # candidates whose weights are on disk
         self._archive = FrontArchive(plan.objectives, plan.reference_point)
-        self._writer = FrontWriter(directory)
+        self._writer = FrontWriter(directory, variant_rows(directory))
         self._race = Race(plan.objectives, plan.indicator, plan.seed)
         self._doubts: dict[int, str] = {}  # why trials are stopped that have not ended yet
         self._told_front = FrontArchive(plan.objectives, plan.reference_point)

@@ -46,7 +46,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "time_s": (int, float, NoneType),
 }
 # Runs of the first version have none.
-_LATER: Final = ("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms")
+_LATER: Final = ("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms", "quantized")
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,12 @@ class Settings:
     probe: bool = False
     predicted_device: PredictedDevice | None = None
     predicted_bound_ms: float | None = None
+    quantized: bool = False
+
+    @property
+    def judged_file(self) -> str:
+        """What a caption says of the files that were judged; nothing for float32 ones."""
+        return "; accuracy, size and latency are those of int8 files, quantized after training" * self.quantized
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -152,6 +158,7 @@ class Settings:
                     "probe": decoding.of_kind(data.get("probe", False), "probe", bool),
                     "predicted_device": _predicted_device(data),
                     "predicted_bound_ms": _predicted_bound(data),
+                    "quantized": decoding.of_kind(data.get("quantized", False), "quantized", bool),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:

@@ -44,7 +44,11 @@ def test_label_smoothing_is_the_cross_entropy_with_smoothed_targets() -> None:
 
 def operators(recipe: Recipe) -> list[str]:
     """Kinds of the operators of the epoch function, loops included."""
-    graph = Trainer(load_space("tiny").prototype.graph(), recipe, 0)._epoch.get_concrete_function().graph.as_graph_def()
+    graph = (
+        Trainer(load_space("tiny").prototype.graph(), recipe, 0)
+        ._fitter._epoch.get_concrete_function()
+        .graph.as_graph_def()
+    )
     functions = [node.op for function in graph.library.function for node in function.node_def]
     return sorted([node.op for node in graph.node] + functions)
 

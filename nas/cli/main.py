@@ -10,6 +10,7 @@ import nas
 from nas.cli import (  # noqa: F401 - registers their commands
     certify,
     compare,
+    compress,
     data,
     device,
     generate,

@@ -37,8 +37,10 @@ def front(
     from rich.console import Console
 
     from nas.api import open_run
+    from nas.cli.variants import show_variants
     from nas.cli.view import front_table
     from nas.run.remeasured import latency_lines
+    from nas.run.variants import variant_rows
 
     opened = open_run(run)
     if rebuild:
@@ -46,7 +48,7 @@ def front(
     candidates = opened.candidates
     found = opened.front_of(candidates)
     if as_json:
-        typer.echo(json.dumps(found.to_json(opened.remeasured), indent=1))
+        typer.echo(json.dumps(found.to_json(opened.remeasured, variant_rows(opened.directory)), indent=1))
     elif as_csv:
         typer.echo(found.to_csv(opened.remeasured), nl=False)
     else:
@@ -54,6 +56,7 @@ def front(
         console.print(found.headline(), style="bold red" if found.status == "nearest" else "bold")
         if found.members:
             console.print(front_table(found))
+        show_variants(console, [v for m in found.members for v in opened.variants.get(m.id, ())])
         for line in _beyond_chance(opened, candidates):
             console.print(line, soft_wrap=True)
         for line in latency_lines(found.members, opened.remeasured):
@@ -120,7 +123,9 @@ def plot(
 @guarded
 def export(
     run: RunArgument,
-    pick: Annotated[str, typer.Option(help="ID, knee, smallest, most-accurate, or all (the whole front).")] = "knee",
+    pick: Annotated[
+        str, typer.Option(help="ID, knee, smallest, most-accurate, all (the whole front), or ID:VARIANT.")
+    ] = "knee",
     formats: Annotated[
         str,
         typer.Option(

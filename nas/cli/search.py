@@ -81,6 +81,9 @@ def search(
             help="Probe trained networks for which edit to try next, and which channels to keep \\[default: yes].",
         ),
     ] = None,
+    quantized: Annotated[
+        bool, typer.Option("--quantized", help="Judge candidates by their int8 file instead of the float32 one.")
+    ] = False,
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
     holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
@@ -117,6 +120,7 @@ def search(
 
     time_s = seconds_of(time)
     options = api.SearchOptions(
+        quantized=quantized,
         folds=folds,
         holdout=holdout,
         image_size=image_size,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nas.errors import InputError, NasError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.job import Job, Relative
+from nas.evaluation.precision import Float32, Precision
 from nas.evaluation.train import Trainer
 from nas.networks.build import Weights, get_weights, set_weights
 from nas.networks.inherit import inherit
@@ -47,6 +48,7 @@ class Climb:
         job, trainer, bundle: the candidate, its network, the data.
         inherited: the relative's weights as files, by fold.
         progress: a sign of life.
+        precision: of the file by which it is judged.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Climb:
         bundle: Bundle,
         inherited: Mapping[int, bytes],
         progress: Callable[[], None] = lambda: None,
+        precision: Precision | None = None,
     ) -> None:
+        self._precision = precision or Float32()
         self._job = job
         self._trainer = trainer
         self._bundle = bundle
@@ -81,7 +85,7 @@ class Climb:
             start, done = (self._start(k), 0) if there is None else (there.weights, there.epochs)
             images, labels = self._bundle.images, self._bundle.labels
             self._trainer.fit(images[train], labels[train], rung.epochs, k, self._progress, start=start, done=done)
-            probabilities = self._trainer.predict(images[test])
+            probabilities = self._precision.predict(self._trainer, images[train], images[test])
             self._folds[k] = _Fold(get_weights(self._trainer.model), rung.epochs, probabilities)
             self._progress()
         if self._job.links is not None and rung == self._job.ladder[-1]:  # only who comes so far has children or heirs

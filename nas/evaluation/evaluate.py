@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
-
 from nas.cost import cost_of
 from nas.deploy.converted import converted_files
 from nas.deploy.fingerprint import fingerprint
@@ -17,18 +15,17 @@ from nas.evaluation.bundle import Bundle
 from nas.evaluation.climb import Climb
 from nas.evaluation.job import Job, Setup
 from nas.evaluation.metrics import measure_predictions
+from nas.evaluation.precision import Precision, precision_of
 from nas.evaluation.quiet import Quiet
 from nas.evaluation.train import Trainer
 from nas.indicator import LATENCY_RATIO, Constraint, Status, Step, Verdict, exact_costs, overall
 from nas.measurement import Measurement
 from nas.networks.build import build_model
-from nas.networks.tflite import check_same_output, to_tflite
 from nas.run.candidate import Outcome, State
 from nas.run.predictions import Predictions
 from nas.rung import Rung
 
 NEAR: Final = 0.05  # of a latency: a bound this close to its interval is worth a second measurement
-_COMPARED: Final = 8  # images on which a converted file is compared with its model
 
 
 @dataclass
@@ -42,6 +39,10 @@ class Evaluation:
     progress: Callable[[], None] = lambda: None  # called now and then: a sign of life
     _reference: bytes | None = field(default=None, init=False)
     _cpu: float = field(default=0.0, init=False)  # seconds of this process up to the last outcome
+
+    @property
+    def _precision(self) -> Precision:
+        return precision_of(self.setup.quantized)
 
     def run(
         self,
@@ -72,7 +73,7 @@ class Evaluation:
         worker: dict[str, Any] = {"exclusive_core": self.exclusive, "device": fingerprint().hash}
         if overall(gate) is Status.VIOLATED and not job.reference:
             return Outcome(State.REJECTED, gate, measurements, None, seconds, None, self._spent(worker, cpu)), {}
-        climb = Climb(job, trainer, self.bundle, inherited or {}, self.progress)
+        climb = Climb(job, trainer, self.bundle, inherited or {}, self.progress, self._precision)
 
         def outcome(rung: Rung) -> Outcome:
             measurements.update(self._metrics(climb.predictions()))
@@ -87,7 +88,7 @@ class Evaluation:
                 return None
         climb.to(job.ladder[-1])
         content = self._export(trainer.model, measurements, seconds, worker)
-        return outcome(job.ladder[-1]), {**climb.files(), "model.tflite": content}
+        return outcome(job.ladder[-1]), {**climb.files(), self._precision.file: content}
 
     def _spent(self, worker: Mapping[str, Any], before: float) -> dict[str, Any]:
         """What is told of this process: also the CPU time since ``before``; its loading with the first candidate's."""
@@ -99,10 +100,10 @@ class Evaluation:
     ) -> bytes:
         """The trained network as it would ship, compared with the model."""
         begin = time.perf_counter()
-        content = to_tflite(model)
-        sample = self.bundle.images[:_COMPARED].astype(np.float32) / np.float32(255)
-        worker["conversion_difference"] = check_same_output(model, content, sample)
-        measurements["size_bytes"] = Measurement.exact(len(content), "bytes", "the exported float32 TFLite file")
+        train, test = (self.bundle.images[part] for part in self.bundle.folds[0])
+        content = self._precision.convert(model, train)
+        worker |= self._precision.compare(model, content, test)
+        measurements["size_bytes"] = Measurement.exact(len(content), "bytes", f"the exported {self._precision.what}")
         seconds["convert"] += time.perf_counter() - begin
         return content
 
@@ -123,14 +124,15 @@ class Evaluation:
     def _measure(self, model: Any, measurements: dict[str, Measurement], seconds: dict[str, float]) -> None:
         """Size and latency of the untrained network: they do not depend on the weights' values."""
         begin = time.perf_counter()
-        content = to_tflite(model)
+        convert, train = self._precision.convert, self.bundle.images[self.bundle.folds[0][0]]
+        content = convert(model, train)
         if self._reference is None:
             import tf_keras
 
-            self._reference = to_tflite(build_model(self.setup.prototype, tf_keras))
+            self._reference = convert(build_model(self.setup.prototype, tf_keras), train)
         seconds["convert"] = time.perf_counter() - begin
         begin = time.perf_counter()
-        measurements.update(self._latency(content, self._reference))
+        measurements.update(self._precision.said(self._latency(content, self._reference)))
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", "exported before training")
         seconds["measure"] = time.perf_counter() - begin
 
@@ -148,7 +150,7 @@ class Evaluation:
     def _predictions_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
         """Trains from fresh weights, and keeps what the network says of the images that it was not trained on."""
         cpu, trainer = self._cpu, Trainer(job.network, self.setup.recipe, job.seed)
-        climb = Climb(job, trainer, self.bundle, {}, self.progress)
+        climb = Climb(job, trainer, self.bundle, {}, self.progress, self._precision)
         for rung in job.ladder:
             climb.to(rung)
         measurements, told = self._metrics(climb.predictions()), self._spent({}, cpu)
@@ -165,16 +167,15 @@ class Evaluation:
 
     def _metrics(self, predictions: Predictions) -> dict[str, Measurement]:
         index, b = predictions.index, self.bundle
-        return dict(
-            measure_predictions(
-                b.labels[index],
-                predictions.predicted,
-                b.groups[index],
-                classes=b.classes,
-                confidence=self.setup.indicator.confidence(),
-                group_kind=b.group_kind,
-            )
+        measured = measure_predictions(
+            b.labels[index],
+            predictions.predicted,
+            b.groups[index],
+            classes=b.classes,
+            confidence=self.setup.indicator.confidence(),
+            group_kind=b.group_kind,
         )
+        return self._precision.said(dict(measured))
 
 
 def close(constraint: Constraint, measured: Measurement) -> bool:

@@ -125,6 +125,7 @@ class Setup:
         threads: of TensorFlow, a worker.
         gpus: whether the worker may use a GPU.
         limits: what a candidate may use.
+        quantized: whether candidates are judged by their int8 file.
     """
 
     prototype: Graph
@@ -133,6 +134,7 @@ class Setup:
     threads: int = 1
     gpus: bool = False
     limits: Limits = field(default_factory=Limits)
+    quantized: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -143,6 +145,7 @@ class Setup:
             "threads": self.threads,
             "gpus": self.gpus,
             "limits": asdict(self.limits),
+            "quantized": self.quantized,
         }
 
     @classmethod
@@ -155,6 +158,7 @@ class Setup:
             data["threads"],
             data["gpus"],
             Limits(**data["limits"]),
+            data["quantized"],
         )
 
 

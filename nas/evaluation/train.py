@@ -80,40 +80,39 @@ def decayed(variables: Iterable[Any]) -> list[Any]:
     return [v for v in variables if v.name.split(":")[0].endswith("kernel")]
 
 
-class Trainer:
-    """Builds a network once and trains it on one fold after another, from the same initial weights or from given ones.
+class Fitter:
+    """Trains a ready tf_keras model from the weights that it has; the whole epoch is one TensorFlow function.
 
-    Seconds spent are left in ``seconds``: ``build``, ``trace`` (first call of the epoch function less one ordinary
-    epoch), ``train``, ``predict``.
+    Seconds spent are left in ``seconds``: ``trace`` (first call of the epoch function less one ordinary epoch) and
+    ``train``.
+
+    Args:
+        model: whose trainable variables are trained.
+        outputs: a model of the same variables whose first output, or only one, is the logits.
+        recipe, seed: how.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, seed: int) -> None:
+    def __init__(self, model: Any, outputs: Any, recipe: Recipe, seed: int) -> None:
         import tensorflow as tf
         import tf_keras
 
-        start = time.perf_counter()
         self._recipe = recipe
         self._seed = seed
-        self.model = build_network(network, tf_keras, seed=seed)
-        self.initial = get_weights(self.model)
-        self._logits = tf_keras.Model(self.model.input, self.model.layers[-2].output)
+        self._outputs = outputs
+        self._variables = model.trainable_variables
         self._optimizer = tf_keras.optimizers.legacy.Adam(recipe.learning_rate)
         with tf.name_scope("adam"):
-            self._optimizer._create_all_weights(self.model.trainable_variables)
+            self._optimizer._create_all_weights(self._variables)
         self._fresh_optimizer = [np.zeros_like(v.numpy()) for v in self._optimizer.variables()]
-        self._epoch = self._epoch_function(network.input_shape)
-        self._predict = tf.function(
-            lambda x: self.model(tf.cast(x, tf.float32) / 255.0, training=False),
-            input_signature=[tf.TensorSpec((None, *network.input_shape), tf.uint8)],
-        )
-        self.seconds = {"build": time.perf_counter() - start, "trace": 0.0, "train": 0.0, "predict": 0.0}
+        self._epoch = self._epoch_function(model.input_shape[1:])
+        self.seconds = {"trace": 0.0, "train": 0.0}
 
     def _epoch_function(self, input_shape: tuple[int, int, int]) -> Any:
         import tensorflow as tf
 
-        recipe, model, optimizer = self._recipe, self._logits, self._optimizer
-        variables = self.model.trainable_variables
+        recipe, model, optimizer, variables = self._recipe, self._outputs, self._optimizer, self._variables
         shrinking = decayed(variables) if recipe.weight_decay else []
+        single = not isinstance(model.output, list)
 
         @tf.function(  # type: ignore[untyped-decorator]
             input_signature=[
@@ -132,7 +131,8 @@ class Trainer:
                 x = augment(x, tf.stack([seed, step]), recipe.augmentation)
                 x = tf.ensure_shape(x, (None, *input_shape))
                 with tf.GradientTape() as tape:
-                    logits = model(x, training=True)
+                    answer = model(x, training=True)
+                    logits = answer if single else answer[0]
                     losses = cross_entropy(tf.gather(labels, chosen), logits, recipe.label_smoothing)
                     loss = tf.reduce_mean(losses)
                 gradients = tape.gradient(loss, variables)
@@ -152,7 +152,6 @@ class Trainer:
         fold: int,
         after_epoch: Callable[[], None] = lambda: None,
         *,
-        start: Weights | None = None,
         done: int = 0,
     ) -> float:
         """Trains for ``epochs`` epochs; returns the last epoch's mean loss.
@@ -162,15 +161,13 @@ class Trainer:
             epochs: of the whole training, over which the learning rate's schedule is laid.
             fold: decides, with the seed and the epoch, the order of the images and their augmentation.
             after_epoch: a sign of life.
-            start: weights to begin with; None for the network's own initial ones.
-            done: how many of the epochs ``start`` has behind it; the others follow.
+            done: how many of the epochs the weights have behind them; the others follow.
 
         Raises:
             TrainingDivergedError: a loss that is not finite.
         """
         import tensorflow as tf
 
-        set_weights(self.model, self.initial if start is None else start)
         for variable, value in zip(self._optimizer.variables(), self._fresh_optimizer, strict=True):
             variable.assign(value)
         x, y = tf.constant(images), tf.constant(labels)
@@ -195,6 +192,52 @@ class Trainer:
             self.seconds["trace"] = max(durations[0] - usual, 0.0)
             durations = [usual, *durations[1:]]
         self.seconds["train"] += sum(durations)
+
+
+class Trainer:
+    """Builds a network once and trains it on one fold after another, from the same initial weights or from given ones.
+
+    Seconds spent are left in ``seconds``: ``build``, those of :class:`Fitter`, ``predict``.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, seed: int) -> None:
+        import tensorflow as tf
+        import tf_keras
+
+        start = time.perf_counter()
+        self.model = build_network(network, tf_keras, seed=seed)
+        self.initial = get_weights(self.model)
+        logits = tf_keras.Model(self.model.input, self.model.layers[-2].output)
+        self._fitter = Fitter(self.model, logits, recipe, seed)
+        self._predict = tf.function(
+            lambda x: self.model(tf.cast(x, tf.float32) / 255.0, training=False),
+            input_signature=[tf.TensorSpec((None, *network.input_shape), tf.uint8)],
+        )
+        self.seconds = self._fitter.seconds
+        self.seconds |= {"build": time.perf_counter() - start, "predict": 0.0}
+
+    def fit(
+        self,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int64],
+        epochs: int,
+        fold: int,
+        after_epoch: Callable[[], None] = lambda: None,
+        *,
+        start: Weights | None = None,
+        done: int = 0,
+    ) -> float:
+        """Trains as :meth:`Fitter.fit` does.
+
+        Args:
+            images, labels, epochs, fold, after_epoch, done: as there.
+            start: weights to begin with; None for the network's own initial ones.
+
+        Raises:
+            TrainingDivergedError: a loss that is not finite.
+        """
+        set_weights(self.model, self.initial if start is None else start)
+        return self._fitter.fit(images, labels, epochs, fold, after_epoch, done=done)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Probabilities (n, classes) of uint8 images (n, h, w, c)."""

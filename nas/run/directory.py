@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -194,10 +194,14 @@ class FrontWriter:
 
     Args:
         directory: of the run.
+        variants: rows of compressed variants by the member's id, for front.json; the history knows none.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(
+        self, directory: RunDirectory, variants: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+    ) -> None:
         self._directory, self._path = directory, directory.path
+        self._variants = variants
         numbered = {int(p.stem): p for p in (self._path / "fronts").glob("[0-9]*.json") if _is_numbered(p)}
         self._next = max(numbered, default=-1) + 1
         self._last = numbered[self._next - 1].read_bytes() if numbered else None
@@ -206,10 +210,11 @@ class FrontWriter:
         """Rewrites the front's files, each atomically; a front that differs from the last one joins the history."""
         again = remeasured_in(self._directory)
         text = (json.dumps(front.to_json(again), indent=1, allow_nan=False) + "\n").encode()
+        shown = (json.dumps(front.to_json(again, self._variants), indent=1, allow_nan=False) + "\n").encode()
         table = front.to_csv(again).encode()
-        if text == self._last and self._holds({"front.json": text, "front.csv": table}):
+        if text == self._last and self._holds({"front.json": shown, "front.csv": table}):
             return
-        write_atomic(self._path / "front.json", text)
+        write_atomic(self._path / "front.json", shown)
         write_atomic(self._path / "front.csv", table)
         if text != self._last:
             write_atomic(self._path / "fronts" / f"{self._next:04d}.json", text)

@@ -66,19 +66,28 @@ class Front:
             f"front of {_networks(n)}: {met} meeting the indicator, {n - met} undecided (a bound inside the interval)"
         )
 
-    def to_json(self, remeasured: Mapping[str, Remeasured] | None = None) -> dict[str, Any]:
+    def to_json(
+        self,
+        remeasured: Mapping[str, Remeasured] | None = None,
+        variants: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    ) -> dict[str, Any]:
         """The contents of front.json.
 
         Args:
             remeasured: latencies that were measured again, by id.
+            variants: rows of compressed variants by the member's id, see :mod:`nas.run.variants`.
         """
+        again, rows = remeasured or {}, variants or {}
         return {
             "schema": SCHEMA,
             "status": self.status,
             "objectives": [{"name": o.name, "direction": o.direction} for o in self.objectives],
             "reference_point": list(self.reference_point),
             "hypervolume": self.hypervolume,
-            "members": [member_json(m) | remeasured_fields((remeasured or {}).get(m.id)) for m in self.members],
+            "members": [
+                member_json(m) | remeasured_fields(again.get(m.id)) | {"variants": list(rows.get(m.id, ()))}
+                for m in self.members
+            ],
         }
 
     def to_csv(self, remeasured: Mapping[str, Remeasured] | None = None) -> str:

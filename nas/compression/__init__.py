@@ -1,0 +1,1 @@
+"""Makes trained networks smaller: quantization, pruning, clustering, each fine-tuned and measured as a file."""
