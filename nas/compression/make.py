@@ -98,7 +98,7 @@ class Maker:
         weights, stages = self._base(method)
         model = self._model(weights)
         if method.number == "qat":
-            model = wrap.quantizable(model, method.base)
+            model = wrap.quantizable(model, method.base, as_input(self._tuning.images.spread()))
             stages = {**stages, "qat": self._tuned(model, "quantization-aware training")}
         converting = time.perf_counter()
         content = self._converted(model, method)

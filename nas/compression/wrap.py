@@ -5,12 +5,20 @@ It takes tf_keras models alone: of a Keras 3 model clustering silently makes Non
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from nas.compression.methods import Base
 
 _UPDATES: Final = 20  # how often the share of zeros is raised on its way
+_DECAY: Final = 0.999  # of tfmot's moving averages
+_ROUNDS: Final = 4
+_LEAST: Final = 0.05  # of a range's upper end: beside an empty one (a link at birth) LiteRT cannot scale an addition
+_RANGE: Final = re.compile(r"(output|activation)_(min|max)(:0)?$")  # of moving averages, unlike those of kernels
 _WAY: Final = 0.6  # of the training, after which it is reached; the rest heals
 
 
@@ -76,23 +84,59 @@ def without_clustering(model: Any) -> Any:
     return tfmot.clustering.keras.strip_clustering(model)
 
 
-def quantizable(model: Any, keeping: Base) -> Any:
+def quantizable(model: Any, keeping: Base, images: npt.NDArray[np.float32]) -> Any:
     """``model`` with int8's rounding simulated as it trains.
+
+    Average pooling has no range of its own, unlike with tfmot's defaults: in TFLite its output has its input's, and
+    the converter refuses two that differ.
 
     Args:
         model: a tf_keras model.
         keeping: what of its weights training must keep: zeros (``prune``), equal values (``cluster``), or nothing.
+        images: float32 (n, h, w, c) in [0, 1], from which the ranges of activations are found.
     """
     import tensorflow_model_optimization as tfmot
+    import tf_keras
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_configs
 
     quantization, combine = tfmot.quantization.keras, tfmot.experimental.combine
-    if keeping == "none":
-        return quantization.quantize_model(model)
+    without = default_8bit_quantize_configs.NoOpQuantizeConfig
     schemes = {
+        "none": quantization.default_8bit.Default8BitQuantizeScheme,
         "prune": combine.Default8BitPrunePreserveQuantizeScheme,
         "cluster": lambda: combine.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=False),
     }
-    return quantization.quantize_apply(quantization.quantize_annotate_model(model), schemes[keeping]())
+
+    def annotate(layer: Any) -> Any:
+        if not isinstance(layer, tf_keras.layers.AveragePooling2D):
+            return layer
+        return quantization.quantize_annotate_layer(layer, without())
+
+    annotated = tf_keras.models.clone_model(model, clone_function=annotate)
+    with quantization.quantize_scope({without.__name__: without}):
+        wrapped = quantization.quantize_apply(quantization.quantize_annotate_model(annotated), schemes[keeping]())
+    _settle(wrapped, images)
+    return wrapped
+
+
+def _settle(model: Any, images: npt.NDArray[np.float32]) -> None:
+    """Sets the ranges of activations to what they are on ``images``.
+
+    tfmot begins all of them at -6..6 and moves them by a thousandth a step: a fine-tuning of a few hundred steps would
+    end with ranges that are still mostly those, and with a fraction of int8's 256 values in use.  What one step moves
+    tells what the step saw; a few rounds, since what a layer sees depends on the ranges before it.
+    """
+    ranges = [v for v in model.non_trainable_variables if _RANGE.search(v.name)]
+    statistics = [v for v in model.non_trainable_variables if "moving_" in v.name]  # of batch normalisation
+    kept = [v.numpy() for v in statistics]
+    for _ in range(_ROUNDS):
+        before = [v.numpy() for v in ranges]
+        model(images, training=True)
+        for variable, old in zip(ranges, before, strict=True):
+            seen = old + (variable.numpy() - old) / (1 - _DECAY)
+            variable.assign(np.maximum(seen, _LEAST) if "_max" in variable.name else np.minimum(seen, 0.0))
+    for variable, value in zip(statistics, kept, strict=True):
+        variable.assign(value)
 
 
 def with_logits(model: Any) -> Any:
