@@ -87,7 +87,7 @@ def test_a_counter_for_root_alone() -> None:
         root.chmod(0o755)
         counter = rapl(root, 0, "package-0", 1) / "energy_uj"
         counter.chmod(0o400 if os.geteuid() == 0 else 0)
-        with as_nobody(), pytest.raises(NotMeasurableError, match="may be read by root alone.*sudo chmod"):
+        with as_nobody(), pytest.raises(NotMeasurableError, match=r"may be read by root alone.*sudo chmod"):
             find_meter(root)
 
 
