@@ -5,9 +5,9 @@
 The networks to fit are those that `nas device pack` would take; the others are drawn from the same space, half of them
 as they come and half made smaller, and the fit knows nothing of them.  Each network is timed --rounds times at
 different moments, in blocks.  What counts is its fastest block, by the median of the block's runs: load from elsewhere
-only ever adds, and it strikes long runs harder than short ones, which no quotient to a reference takes back.  How far
-the rounds differ is printed.  --data keeps networks and measurements: the same command goes on where it was stopped,
-and prints at once when all is there.
+only ever adds, and it strikes long runs harder than short ones, which no quotient to a reference takes back.  It prints
+how far the rounds differ.  --data keeps networks and measurements: the same command goes on where it was stopped, and
+prints at once when all is there.
 """
 
 from __future__ import annotations

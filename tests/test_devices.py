@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -371,3 +372,26 @@ def test_a_space_with_too_few_networks_says_so() -> None:
 
     with pytest.raises(InputError, match="only 1 different"):
         calibration_networks(Narrow(), 5, np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+# Documentation
+
+DOCS = (HERE.parent / "docs" / "deploy" / "devices.md").read_text()
+
+
+def test_the_device_files_shown_are_valid(tmp_path: Path) -> None:
+    shown = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+    for i, block in enumerate(shown):
+        (tmp_path / f"{i}.yaml").write_text(block)
+    devices = [open_device(str(tmp_path / f"{i}.yaml")) for i in range(len(shown))]
+    assert [d.name for d in devices] == ["ssh:pi@board:22", "adb:R58M12ABCDE"]
+
+
+def test_the_commands_shown_have_those_options() -> None:
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL))
+    lines = [line.split("#")[0] for line in blocks.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.strip()]
+    assert len(commands) > 8
+    for words in commands:
+        told = nas_(*words[1 : 3 if words[1] == "device" else 2], "--help").output
+        assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[a-z-]+", told)), words

@@ -68,8 +68,11 @@ class Foresight:
     def refuse(self, graph: Graph) -> Foreseen | None:
         """What is certainly violated: the lower end of the prediction is above the bound; None where nothing is."""
         foretold = self._foretold(graph)
-        verdicts = self.indicator.judge(foretold, (Step.LATENCY,), 0.0)
-        certain = tuple(v for v in verdicts if v.status is Status.VIOLATED and v.side == "max")
+        certain = tuple(
+            Verdict(c.measured, foretold[c.measured].value, c.limit, "max", Status.VIOLATED, 0.0)
+            for c in self.indicator.at(Step.LATENCY)
+            if c.upper and c.measured in foretold and foretold[c.measured].low > c.limit
+        )
         if not certain:
             return None
         reasons = [
@@ -84,6 +87,8 @@ class Foresight:
 
     def _foretold(self, graph: Graph) -> dict[str, Measurement]:
         own, other = self.device.predict(graph), self.device.predict(self.prototype)
+        if other.low <= 0:  # the fit knows nothing of what the prototype is made of
+            return {"latency_ms": own}
         # The lower end is over the prototype's upper one, and the upper end over its lower one: wider than need be,
         # since the errors of two networks on one device have much in common.
         quotient = replace(
@@ -103,7 +108,7 @@ def tally(events: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate]) 
         ``rejected``; ``drawn``: to be rejected, and measured since the lot fell on them; ``wrongly_foretold``: of
         those, how many keep the bounds that they were to be beyond, by the value measured.
     """
-    bounds = {event.get("trial"): event.get("bounds") for event in events}
+    bounds = {e["trial"]: e.get("bounds") for e in events if isinstance(e.get("trial"), int)}
     drawn = [(c, b) for c in candidates if isinstance(b := bounds.get(c.trial), dict) and _measured(c)]
     return {
         "rejected": sum(c.foretold and c.repeat_of is None for c in candidates),
