@@ -95,8 +95,9 @@ class Front:
         text = io.StringIO()
         writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         writer.writeheader()
-        for member, row in zip(self.members, self.to_json(remeasured)["members"], strict=True):
-            writer.writerow(row | {"edits": "; ".join(member.edits)})
+        for member in self.members:
+            again = remeasured_fields((remeasured or {}).get(member.id))
+            writer.writerow(member_json(member) | again | {"edits": "; ".join(member.edits)})
         return text.getvalue()
 
 
