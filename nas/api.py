@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,9 @@ from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
 from nas.data.recognise import load_dataset
+from nas.deploy.fingerprint import fingerprint
+from nas.devices.foresight import EVENT, check_useful, foresight_of, tally
+from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.limits import Limits
@@ -35,6 +38,7 @@ from nas.run.directory import FrontWriter, RunDirectory, find_run, new_run_direc
 from nas.run.front import Front, front_of, reference_point_of
 from nas.run.lock import utc_now
 from nas.run.provenance import machine, versions
+from nas.run.remeasured import Remeasured, remeasured_in
 from nas.run.variants import Variant, variant_rows, variants_of
 from nas.rung import Ladder, Rung
 from nas.settings import (
@@ -54,6 +58,7 @@ from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
 if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
     from nas.certificates.protocol import CertifyProtocol
+    from nas.comparison.result import Comparison
     from nas.compression.compress import Watcher as CompressWatcher
     from nas.deploy.held import HeldImages
     from nas.execution.deadline import Deadline
@@ -78,6 +83,9 @@ class SearchOptions:
         workers: where candidates are evaluated.
         recipe: how they are trained.
         limits: time and memory that one candidate may use.
+        predicted_device: rejects candidates that it foretells to be too slow; None rejects none so.
+        predicted_bound_ms: what they may take on it; None leaves that to the indicator's bounds on latency, and then it
+            must be of this machine.
         command: the command line, for the record.
     """
 
@@ -91,6 +99,8 @@ class SearchOptions:
     workers: Workers = field(default_factory=Workers)
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
+    predicted_device: PredictedDevice | None = None
+    predicted_bound_ms: float | None = None
     command: str | None = None
 
 
@@ -127,7 +137,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         dataset: ``synthetic``, a path (CK+, CK+48, class folders, ``.npz``), or a data set.
         objectives: one to four metrics.
         budget: how many candidates are evaluated at most.
-        time_s: seconds after which nothing more is begun, and what runs is put back; 280 where neither this nor a
+        time_s: seconds after which nothing more is begun, and what runs is put back; 270 where neither this nor a
             budget is given.
         workers: candidates evaluated at once.
         executor: ``ray`` or ``local``; local gives the same proposals for the same seed.
@@ -175,6 +185,8 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         time_s=time_s,
         recipe=options.recipe,
         limits=options.limits,
+        predicted_device=options.predicted_device,
+        predicted_bound_ms=options.predicted_bound_ms,
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
@@ -277,6 +289,31 @@ class Run:
     def drift(self) -> Drift | None:
         """What inherited weights make of a score, by the members that were trained again; None where none was."""
         return drift_of(self.directory)
+
+    @property
+    def remeasured(self) -> dict[str, Remeasured]:
+        """Latencies that were measured again after the search, by id."""
+        return remeasured_in(self.directory)
+
+    def remeasure(self, pick: str = "all") -> list[Remeasured]:
+        """Times exported networks again, thoroughly and with no evaluator beside them; each becomes an event.
+
+        Args:
+            pick: an id, ``knee``, ``smallest``, ``most-accurate``, or ``all`` (the front).
+
+        Raises:
+            InputError: nothing of that name, or a file that was not kept or is damaged.
+            EnvironmentStopError: another process drives this run, or the disk is full.
+        """
+        from nas.deploy.pick import pick as chosen
+        from nas.remeasuring import remeasure
+
+        with self.directory.locked():
+            candidates = self.candidates
+            front = self.front_of(candidates)
+            found = remeasure(self.directory, chosen(front, candidates, pick), candidates[0])
+            FrontWriter(self.directory).write(front)
+        return found
 
     def rebuild(self) -> Front:
         """Restores all that is derived: front.json, front.csv, plots, generators.json."""
@@ -383,8 +420,22 @@ class Run:
                 recorded = self.directory.settings()
                 self.directory.write_settings({**recorded, "settings": settings.to_json()})
                 self.directory.append_event("resumed", budget=settings.budget, time_s=time_s)
+                self._note_machine(recorded, listener or Silent())
                 self._drive(settings, materials, deadline, listener)
         return self
+
+    def _note_machine(self, recorded: Mapping[str, Any], listener: Listener) -> None:
+        """Tells of it where latencies are going to be another machine's than before."""
+        now, begun = fingerprint(), recorded.get("machine")
+        told = [begun if isinstance(begun, dict) else {}, *self.directory.events("machine")]
+        devices = [event["device"] for event in told if isinstance(event.get("device"), dict)]
+        before = devices[-1].get("hash") if devices else None
+        if before not in (None, now.hash):
+            self.directory.append_event("machine", device=now.to_json())
+            listener.noticed(
+                f"this is not the machine of before (device {before}, now {now}): its milliseconds are not comparable "
+                "with the earlier ones, and quotients to the prototype only roughly"
+            )
 
     def _extended(self, budget: int | None, time_s: float | None) -> Settings:
         """The run's settings with more to do; time alone lifts a budget that is used up."""
@@ -402,6 +453,14 @@ class Run:
                 f"{self.path}: its budget of {settings.budget} candidates is used; add --budget +N, or --time"
             )
         return settings
+
+    def _look_again(self, state: Search, listener: Listener) -> None:
+        """Times the front's members again, now that no evaluator is left."""
+        from nas.remeasuring import remeasure_after_search
+
+        if state.front.members:
+            for line in remeasure_after_search(self.directory, state.front.members, state.candidates[0]):
+                listener.noticed(line)
 
     def _close(self, state: Search, space: SearchSpace) -> None:
         """Leaves the run's files as its journal is."""
@@ -421,7 +480,9 @@ class Run:
 
         candidates = self.candidates
         if candidate_id is None:
-            return summary(candidates, self.settings.indicator) | {"probes": recorded_merit(self.directory)}
+            foretold = tally(self.directory.events(EVENT), candidates)
+            probes = recorded_merit(self.directory)
+            return summary(candidates, self.settings.indicator) | {"probes": probes, "foretold": foretold}
         candidate, settings = self.find(candidate_id), self.settings
         classes = tuple(self.directory.settings()["data"]["classes"])
         told = explain_candidate(candidate, candidates[0], settings.indicator)
@@ -652,6 +713,70 @@ class Run:
             )
             return certify(finalists, watcher or Unwatched())
 
+    def compare(  # noqa: PLR0913 - the interface that users rely on
+        self,
+        names: str | Sequence[str],
+        *,
+        pick: str | Sequence[str] = "all",
+        folds: int | None = None,
+        epochs: int | None = None,
+        seeds: int = 1,
+        weights: str | None = None,
+        baseline: str | None = None,
+        workers: int | None = None,
+        executor: ExecutorName | None = None,
+        ray_address: str | None = None,
+        dataset: str | Path | Dataset | None = None,
+        out: str | Path | None = None,
+        watcher: Watcher | None = None,
+    ) -> Comparison:
+        """Puts the front beside known networks, trained from scratch on the same folds with the same recipe.
+
+        What is trained already is not trained again: the same call goes on where an earlier one was stopped.
+
+        Args:
+            names: of :data:`nas.comparison.known.KNOWN`, or ``all`` of them.
+            pick: ids of trained candidates, or ``knee``, ``smallest``, ``most-accurate``, ``all`` (the front).
+            folds: over the subjects of the search; as many as it had by default.
+            epochs: of each training, 60 by default.
+            seeds: trainings of each fold.
+            weights: ``imagenet`` starts the networks that have such weights from them.
+            baseline: name or id of the network to which accuracies are compared; the first of ``names`` by default.
+            workers, executor, ray_address: where to train, where it should differ from the run's.
+            dataset: the same data, where it is elsewhere now or was given as a Python object.
+            out: folder of the table and the plot, ``RUN/compare`` by default.
+            watcher: follows it.
+
+        Raises:
+            InputError: nothing of that name, other data, or more folds than a class has subjects.
+            NothingEvaluatedError: no network could be trained.
+            EnvironmentStopError: another process drives this run, the disk or Ray stopped it, or pretrained weights
+                cannot be had.
+            KeyboardInterrupt: the user stopped it.
+        """
+        from nas.certify import chosen_of, prepare
+        from nas.comparison.compare import FOLDER, Contest, compare, writable_folder
+        from nas.comparison.known import known_networks
+        from nas.comparison.protocol import EPOCHS, ComparisonProtocol
+        from nas.trainings import Unwatched
+
+        with self.directory.locked():
+            settings, candidates = self.settings, self.candidates
+            import_space(settings.space)
+            protocol = ComparisonProtocol(
+                settings.folds if folds is None else folds, EPOCHS if epochs is None else epochs, seeds
+            )
+            chosen = chosen_of(self.front_of(candidates), candidates, [pick] if isinstance(pick, str) else pick)
+            data, split = recorded_data(settings, dataset)
+            wanted = [names] if isinstance(names, str) else names
+            known = known_networks(wanted, data.input_shape, len(data.class_names), weights)
+            pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
+            parts = self.directory, settings, candidates, chosen, known, baseline, protocol, pool, data, split
+            folder = writable_folder(self.path / FOLDER if out is None else Path(out))
+            found = compare(Contest(*parts, data.caption), watcher or Unwatched())
+            found.write(folder)
+        return found
+
     @property
     def certificates(self) -> list[Certificate | DecodeError]:
         """Those issued so far; where one cannot be read, why."""
@@ -689,7 +814,7 @@ class Run:
                 "split": materials.split.describe(),
                 "linear_baseline": beginning.linear_baseline,
                 "versions": versions(),
-                "machine": machine(),
+                "machine": machine() | {"device": fingerprint().to_json()},
                 "settings": settings.to_json(),
             }
         )
@@ -711,7 +836,11 @@ class Run:
         probing = Probing(space, self.directory) if settings.probe else None
         prior = None if probing is None else probing.prior
         study.use(sampler_for(plan, settings.sampler, settings.seed, study.past, prior))
-        state = Search(plan, study, self.directory, listener, probing)
+        foresight = None
+        if settings.predicted_device is not None:
+            bound_ms, graph = settings.predicted_bound_ms, space.prototype.graph()
+            foresight = foresight_of(settings.predicted_device, indicator, bound_ms, graph, settings.seed)
+        state = Search(plan, study, self.directory, listener, probing, foresight)
         threads = max(int(settings.workers.cpus), 1)
         gpus = settings.workers.gpus > 0
         setup = Setup(
@@ -722,6 +851,7 @@ class Run:
         try:
             with bundled(Bundle.of(materials.dataset, materials.split)) as path:
                 drive(state, setup, path, settings.workers, deadline, self.directory, listener or Silent())
+            self._look_again(state, listener or Silent())
         except EnvironmentStopError:
             with contextlib.suppress(EnvironmentStopError):  # one message is enough: the first
                 self._close(state, space)
@@ -764,6 +894,7 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     sampler_for(plan, settings.sampler, settings.seed, past=0)
     check_prototype(materials.space)
     check_reachable(materials.space, materials.indicator)
+    check_useful(settings.predicted_device, materials.indicator, settings.predicted_bound_ms)
     return point
 
 

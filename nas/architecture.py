@@ -97,6 +97,7 @@ class EditKind(enum.StrEnum):
     ADD_LINK = "add_link"
     REMOVE_LINK = "remove_link"
     RESTRIDE = "restride"
+    RETYPE = "retype"
 
 
 @dataclass(frozen=True)

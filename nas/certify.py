@@ -10,16 +10,14 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Final
 
-import numpy as np
-
-from nas.certificates.certificate import SCHEMA, Certificate, composed, file_entry, sha256_of
+from nas.certificates.certificate import SCHEMA, Certificate, composed, file_entry
 from nas.certificates.ledger import BEGUN, CERTIFIED, CHECKED, SPENT, Key, Ledger
 from nas.certificates.protocol import CertifyProtocol, fresh_seeds
 from nas.certificates.text import markdown
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.deploy.pick import WORDS, pick
-from nas.errors import DecodeError, InputError, NasError, NotCertifiedError
+from nas.errors import DecodeError, InputError, NotCertifiedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.job import Job, Setup
 from nas.evaluation.limits import Limits
@@ -34,11 +32,10 @@ from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.front import Front
 from nas.run.lock import utc_now
-from nas.run.predictions import Predictions
 from nas.run.provenance import machine, versions
 from nas.rung import Rung
-from nas.settings import Settings, Workers
-from nas.trainings import Training, Trainings, Watcher
+from nas.settings import Settings, Workers, search_folds
+from nas.trainings import Training, Trainings, Watcher, is_kept
 
 _PASSING: Final = frozenset({"issued", "versions", "machine", "seal"})  # differ from issue to issue
 
@@ -81,11 +78,9 @@ class Finalists:
         Raises:
             InputError: a class has fewer subjects than folds.
         """
-        holdout = 0.0 if self.protocol.everyone else self.settings.holdout
-        split = make_split(self.dataset, folds=self.protocol.folds, holdout=holdout, seed=self.settings.seed)
-        if not self.protocol.everyone and not np.array_equal(split.holdout, self.split.holdout):
-            raise NasError("certify: the subjects set aside are not those of the search; please report this")
-        return split
+        if not self.protocol.everyone:
+            return search_folds(self.settings, self.dataset, self.split, self.protocol.folds)
+        return make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
 
 
 def certify(finalists: Finalists, watcher: Watcher) -> list[Certificate]:
@@ -193,25 +188,8 @@ class _Certification:
         return Bundle.of_holdout(self._of.dataset, self._of.split)
 
     def _kept(self, training: Training) -> bool:
-        """Whether its predictions are there, as they were written, and of this fold."""
-        path = self._directory.model_file(training.job.id, training.file)
-        if not path.exists():
-            return False
-        known = self._ledger.hashes(training.key).get(training.file)
-        try:
-            found = Predictions.read(path)
-        except DecodeError as error:
-            self._watcher.noticed(f"{training} is trained again: {error}")
-            return False
         bundle = self._bundle_aside if training.fold is None else self._bundle
-        _, test = bundle.folds[training.fold or 0]
-        told = (found.index, found.labels, found.groups)
-        true = (test, bundle.labels[test], bundle.groups[test])
-        fits = all(a is not None and np.array_equal(a, b) for a, b in zip(told, true, strict=True))
-        if fits and known in (None, sha256_of(path)):
-            return True
-        self._watcher.noticed(f"{training} is trained again: {path.name} was changed since it was written")
-        return False
+        return is_kept(training, bundle, self._directory, self._ledger, self._watcher)
 
     def _look_aside(self, todo: Sequence[Training]) -> None:
         """After the verdict: the subjects set aside, once a network and protocol."""

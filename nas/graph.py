@@ -18,6 +18,7 @@ from nas.errors import DecodeError, InputError
 KINDS: Final = frozenset(
     {"input", "conv", "depthwise", "bn", "relu", "add", "concat", "pool", "global_pool", "dense", "softmax"}
 )
+PADDINGS: Final = frozenset({"same", "valid"})
 _INPUTS_OF: Final = {"input": 0, "add": 2}
 _KEEPS_CHANNELS: Final = frozenset({"bn", "relu", "pool", "global_pool", "softmax", "depthwise"})
 
@@ -33,10 +34,12 @@ class Op(NamedTuple):
         inputs: indices of earlier operators.
         shape: (height, width, channels) of the output; (1, 1, channels) after global pooling.
         kernel: side of the window (conv, depthwise, pool).
-        stride: step of the window; padding is always SAME, so the output side is ceil(side / stride).
+        stride: step of the window.
         bias: whether conv, depthwise or dense adds a bias.
         zero: whether the operator's contribution is zero at birth (gamma of bn, kernel of conv).
         mode: ``max`` or ``avg`` (pool).
+        padding: ``same``, with which the output side is ceil(side / stride); a conv may have ``valid`` instead, where
+            the window stays inside: ceil((side - kernel + 1) / stride).
     """
 
     name: str
@@ -48,6 +51,7 @@ class Op(NamedTuple):
     bias: bool = False
     zero: bool = False
     mode: str = ""
+    padding: str = "same"
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,14 @@ class GraphBuilder:
         shape = (-(-h // stride), -(-w // stride), channels)
         return self._append(Op(name, "conv", (x,), shape, kernel, stride, bias, zero))
 
+    def inner_conv(self, x: int, name: str, channels: int, *, kernel: int, bias: bool) -> int:
+        """A convolution whose window stays inside the image (``valid``): each side loses kernel - 1."""
+        h, w, _ = self._ops[x].shape
+        if min(h, w) < kernel:
+            raise InputError(f"{name}: a window of {kernel}x{kernel} does not fit into {h}x{w}; give larger images")
+        shape = (h - kernel + 1, w - kernel + 1, channels)
+        return self._append(Op(name, "conv", (x,), shape, kernel, 1, bias, padding="valid"))
+
     def depthwise(self, x: int, name: str, *, kernel: int, stride: int = 1, bias: bool) -> int:
         """A depthwise convolution with one filter a channel."""
         h, w, c = self._ops[x].shape
@@ -183,14 +195,21 @@ class GraphBuilder:
         self._append(Op("softmax", "softmax", (logits,), (1, 1, classes)))
         return Graph(tuple(self._ops))
 
+    def pooled_classifier(self, x: int) -> Graph:
+        """Global average pooling of one map a class, softmax; returns the finished graph."""
+        classes = self._ops[x].shape[2]
+        pooled = self._append(Op("pool", "global_pool", (x,), (1, 1, classes)))
+        self._append(Op("softmax", "softmax", (pooled,), (1, 1, classes)))
+        return Graph(tuple(self._ops))
+
 
 def _check_types(op: Op) -> None:
     """Raises TypeError where a field of ``op`` is of another type than :class:`Op` says."""
     whole = (*op.shape, *op.inputs, op.kernel, op.stride)
     if len(op.shape) != 3 or not all(type(number) is int for number in whole):
         raise TypeError(f"{op.name!r}: shape, inputs, kernel and stride must be whole numbers, three of them the shape")
-    if not all(isinstance(text, str) for text in (op.name, op.kind, op.mode)):
-        raise TypeError(f"{op.name!r}: name, kind and mode must be text")
+    if not all(isinstance(text, str) for text in (op.name, op.kind, op.mode, op.padding)):
+        raise TypeError(f"{op.name!r}: name, kind, mode and padding must be text")
     if not isinstance(op.bias, bool) or not isinstance(op.zero, bool):
         raise TypeError(f"{op.name!r}: bias and zero must be true or false")
 
@@ -220,7 +239,8 @@ def _check_shape(op: Op, inputs: Sequence[Op]) -> None:
     if op.kind in ("global_pool", "dense"):
         expected: tuple[int, int] = (1, 1)
     else:
-        expected = (-(-h // op.stride), -(-w // op.stride))
+        cut = op.kernel - 1 if op.padding == "valid" else 0
+        expected = (-(-(h - cut) // op.stride), -(-(w - cut) // op.stride))
     if op.shape[:2] != expected or any(x.shape[:2] != (h, w) for x in inputs):
         raise InputError(f"{op.name}: output {op.shape} does not follow from input {inputs[0].shape}")
     channels = {"concat": sum(x.shape[2] for x in inputs)}.get(op.kind, c)
@@ -234,3 +254,5 @@ def _check_shape(op: Op, inputs: Sequence[Op]) -> None:
         raise InputError(f"{op.name}: strided 1x1 convolution; subsample first")
     if op.kind == "pool" and op.mode not in ("max", "avg"):
         raise InputError(f"{op.name}: pooling mode {op.mode!r}; use max or avg")
+    if op.padding not in PADDINGS or (op.padding != "same" and op.kind != "conv"):
+        raise InputError(f"{op.name}: padding {op.padding!r}; use same, or valid with a convolution")

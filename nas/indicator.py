@@ -113,9 +113,11 @@ class Constraint:
         return METRICS[self.metric].step
 
     def judge(self, measurement: Measurement, seconds: float) -> Verdict:
-        """Compares a measurement with the bound; undecided while the bound lies inside its interval."""
+        """Compares a measurement with the bound; undecided while that lies inside its interval, or it is in doubt."""
         m, bound = measurement, self.limit
-        if (m.high <= bound) if self.upper else (m.low >= bound):
+        if m.doubt is not None:
+            status = Status.UNDECIDED
+        elif (m.high <= bound) if self.upper else (m.low >= bound):
             status = Status.MET
         elif (m.low > bound) if self.upper else (m.high < bound):
             status = Status.VIOLATED

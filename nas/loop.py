@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from nas.devices.foresight import EVENT, Foresight
 from nas.errors import EnvironmentStopError, InputError
 from nas.evaluation.job import Job
 from nas.graph import Graph
 from nas.heritage import RECENT, Heritage
-from nas.indicator import Indicator, Status, Step, exact_costs, overall
+from nas.indicator import Indicator, Status, Step, Verdict, exact_costs, overall
 from nas.pareto import Objective
 from nas.probing import Probing
 from nas.race import Race, Seen, trained_values
@@ -104,8 +105,10 @@ class Search:
         directory: RunDirectory,
         listener: Listener | None = None,
         probing: Probing | None = None,
+        foresight: Foresight | None = None,
     ) -> None:
         self.probing = probing
+        self._foresight = foresight
         self._plan = plan
         self._study = study
         self._directory = directory
@@ -343,12 +346,30 @@ class Search:
         return (len(self._candidates) if self._plan.lag is None else self._next_tell) - RECENT
 
     def _refuse_if_too_costly(self, candidate: Candidate) -> None:
-        """Records a candidate that its exact costs refuse; the prototype is trained all the same."""
+        """Records a candidate that its exact costs refuse, or its latency for certain; the prototype is trained."""
+        if candidate.id == self._prototype.id:
+            return
         verdicts = self._plan.indicator.judge(exact_costs(candidate.cost), (Step.COST,), 0.0)
-        if candidate.id != self._prototype.id and overall(verdicts) is Status.VIOLATED:
-            finished = replace(candidate, outcome=Outcome(State.REJECTED, verdicts))
+        refused: Outcome | None = Outcome(State.REJECTED, verdicts)
+        if overall(verdicts) is not Status.VIOLATED:
+            refused = self._foreseen(candidate, verdicts)
+        if refused is not None:
+            finished = replace(candidate, outcome=refused)
             self._record(finished)
             self._listener.finished(finished, self.front)
+
+    def _foreseen(self, candidate: Candidate, verdicts: tuple[Verdict, ...]) -> Outcome | None:
+        """The end of a candidate that is certainly too slow; None for others, and where the lot wants it measured."""
+        if self._foresight is None:
+            return None
+        foreseen = self._foresight.refuse(candidate.network().graph())
+        if foreseen is None:
+            return None
+        if self._foresight.drawn(candidate.trial):
+            told = {"trial": candidate.trial, "id": candidate.id, "bounds": foreseen.bounds, "reason": foreseen.reason}
+            self._directory.append_event(EVENT, **told)
+            return None
+        return Outcome(State.REJECTED, (*verdicts, *foreseen.verdicts), foreseen.measurements)
 
     def _follow(self, repeat: Candidate, original: int) -> None:
         """A repeat takes the outcome of the trial that it repeats, now or when that one has one."""

@@ -22,6 +22,7 @@ class Measurement:
         unit: such as ``ms``, ``share`` or ``bytes``.
         n: how many images, runs or blocks it rests on; 1 where it is exact.
         provenance: how it came about, in a few words.
+        doubt: why it is not to be trusted, such as load while it was measured; such a value decides nothing.
     """
 
     value: float
@@ -30,6 +31,7 @@ class Measurement:
     unit: str
     n: int
     provenance: str
+    doubt: str | None = None
 
     def __post_init__(self) -> None:
         if not all(is_number(v) for v in (self.value, self.low, self.high)) or not self.low <= self.high:
@@ -42,7 +44,10 @@ class Measurement:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
-        return asdict(self)
+        data = asdict(self)
+        if self.doubt is None:
+            del data["doubt"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
@@ -51,8 +56,9 @@ class Measurement:
             measured = cls(**data)
         except (TypeError, ValueError) as error:
             raise DecodeError(f"not a measurement: {error}") from error
-        if not (isinstance(measured.unit, str) and isinstance(measured.provenance, str) and is_number(measured.n)):
-            raise DecodeError(f"not a measurement: unit {measured.unit!r}, n {measured.n!r} or provenance")
+        texts = isinstance(measured.unit, str) and isinstance(measured.provenance, str)
+        if not (texts and is_number(measured.n) and isinstance(measured.doubt, str | None)):
+            raise DecodeError(f"not a measurement: unit {measured.unit!r}, n {measured.n!r}, provenance or doubt")
         return measured
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal
 
+import numpy as np
 from pydantic import ValidationError
 
 from nas import decoding
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.data.recognise import load_dataset
-from nas.errors import DecodeError, InputError
+from nas.devices.predicted import PredictedDevice
+from nas.errors import DecodeError, InputError, NasError
 from nas.evaluation.job import recipe_from_json
 from nas.evaluation.limits import Limits
 from nas.evaluation.train import Recipe
@@ -27,7 +29,7 @@ from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
 from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
-DEFAULT_TIME_S: Final = 280.0  # with its end and an export, under five minutes
+DEFAULT_TIME_S: Final = 270.0  # with its end, a second look at latencies, and an export, under five minutes
 _MAX_BATCH: Final = 1_000_000
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "space": (dict,),
@@ -43,7 +45,8 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "budget": (int, NoneType),
     "time_s": (int, float, NoneType),
 }
-_LATER: Final = ("limits", "ladder", "inherit", "probe", "quantized")  # runs of the first version have none
+# Runs of the first version have none.
+_LATER: Final = ("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms", "quantized")
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     inherit: bool = False
     probe: bool = False
+    predicted_device: PredictedDevice | None = None
+    predicted_bound_ms: float | None = None
     quantized: bool = False
 
     @property
@@ -131,6 +136,7 @@ class Settings:
             "workers": asdict(self.workers),
             "recipe": asdict(self.recipe),
             "limits": asdict(self.limits),
+            "predicted_device": None if self.predicted_device is None else self.predicted_device.to_json(),
         }
 
     @classmethod
@@ -150,6 +156,8 @@ class Settings:
                     "limits": Limits(**data.get("limits", {})),
                     "inherit": decoding.of_kind(data.get("inherit", False), "inherit", bool),
                     "probe": decoding.of_kind(data.get("probe", False), "probe", bool),
+                    "predicted_device": _predicted_device(data),
+                    "predicted_bound_ms": _predicted_bound(data),
                     "quantized": decoding.of_kind(data.get("quantized", False), "quantized", bool),
                 }
             )
@@ -163,6 +171,16 @@ def _ladder(data: Mapping[str, Any]) -> Ladder:
     """The rungs; runs of the first version have one, under another name."""
     texts = decoding.texts(data, "ladder") if "ladder" in data else (decoding.field(data, "rung", str),)
     return checked_ladder(tuple(Rung.parse(text) for text in texts))
+
+
+def _predicted_device(data: Mapping[str, Any]) -> PredictedDevice | None:
+    described = decoding.of_kind(data.get("predicted_device"), "predicted_device", dict, NoneType)
+    return None if described is None else PredictedDevice.from_json(described)
+
+
+def _predicted_bound(data: Mapping[str, Any]) -> float | None:
+    bound = decoding.of_kind(data.get("predicted_bound_ms"), "predicted_bound_ms", int, float, NoneType)
+    return None if bound is None else float(bound)
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:
@@ -273,6 +291,18 @@ def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = Non
             "scikit-learn? Start a new search, or install the versions named in run.yaml"
         )
     return dataset, split
+
+
+def search_folds(settings: Settings, dataset: Dataset, split: Split, folds: int) -> Split:
+    """Another number of folds over the subjects that a search had; those that it set aside are the same.
+
+    Raises:
+        InputError: a class has fewer subjects than folds.
+    """
+    other = make_split(dataset, folds=folds, holdout=settings.holdout, seed=settings.seed)
+    if not np.array_equal(other.holdout, split.holdout):
+        raise NasError("the subjects set aside are not those of the search; please report this")
+    return other
 
 
 def _data_source(settings: Settings) -> str:

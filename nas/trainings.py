@@ -7,23 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from nas.certificates.certificate import sha256_of
-from nas.certificates.ledger import FAILED, TRAINED, Key, Ledger
+from nas.certificates.ledger import Key, Ledger
 from nas.errors import DecodeError
+from nas.evaluation.bundle import Bundle
 from nas.evaluation.job import Job
 from nas.loop import Decision
 from nas.run.candidate import Outcome, State
 from nas.run.directory import RunDirectory
+from nas.run.predictions import Predictions
 
 
 @dataclass(frozen=True)
 class Training:
-    """One network on one fold with one seed.
+    """One network on one fold with one seed; or its conversion, where the job is one.
 
     Attributes:
         job: for the evaluator; its ``keep`` names the file of its predictions.
         protocol: its name.
-        fold: that is tested; None for the subjects set aside.
+        fold: that is tested; None for the subjects set aside, and for a conversion.
     """
 
     job: Job
@@ -32,7 +36,7 @@ class Training:
 
     @property
     def key(self) -> Key:
-        """Which certification it is for."""
+        """Which certification or comparison it is for."""
         return self.job.id, self.protocol
 
     @property
@@ -43,6 +47,8 @@ class Training:
         return self.job.keep
 
     def __str__(self) -> str:
+        if self.job.converts:
+            return f"{self.job.id} as files"
         where = "the subjects set aside" if self.fold is None else f"fold {self.fold}"
         return f"{self.job.id} {where}, seed {self.job.seed}"
 
@@ -73,6 +79,34 @@ class Unwatched:
         """Nothing."""
 
 
+def is_kept(training: Training, bundle: Bundle, directory: RunDirectory, ledger: Ledger, watcher: Watcher) -> bool:
+    """Whether its predictions are there, as they were written, and of this fold; where they are damaged, says so.
+
+    Args:
+        training: whose.
+        bundle: what it is trained and tested on.
+        directory, ledger: where it is kept and told of.
+        watcher: is told.
+    """
+    path = directory.model_file(training.job.id, training.file)
+    if not path.exists():
+        return False
+    known = ledger.hashes(training.key).get(training.file)
+    try:
+        found = Predictions.read(path)
+    except DecodeError as error:
+        watcher.noticed(f"{training} is trained again: {error}")
+        return False
+    _, test = bundle.folds[training.fold or 0]
+    told = (found.index, found.labels, found.groups)
+    true = (test, bundle.labels[test], bundle.groups[test])
+    fits = all(a is not None and np.array_equal(a, b) for a, b in zip(told, true, strict=True))
+    if fits and known in (None, sha256_of(path)):
+        return True
+    watcher.noticed(f"{training} is trained again: {path.name} was changed since it was written")
+    return False
+
+
 class Trainings:
     """Hands out what is to be trained, and keeps its predictions.
 
@@ -96,6 +130,7 @@ class Trainings:
         self._ledger = ledger
         self._watcher = watcher
         self.failures: dict[str, str] = {}  # reason, by network
+        self.kinds: dict[str, str] = {}  # of failure, by network
 
     @property
     def done(self) -> bool:
@@ -141,8 +176,9 @@ class Trainings:
             self._watcher.noticed(f"{training} is tried again: {reason}")
             return
         failure = dict(outcome.failure or {})
-        self._ledger.append(FAILED, training.key, fold=training.fold, seed=job.seed, failure=failure)
+        self._ledger.append(self._ledger.failed, training.key, fold=training.fold, seed=job.seed, failure=failure)
         self.failures.setdefault(job.id, f"{training}: {reason}")
+        self.kinds.setdefault(job.id, str(failure.get("kind")))
         self._waiting = deque(t for t in self._waiting if t.job.id != job.id)
         self._watcher.noticed(f"{training} failed: {reason}")
 
@@ -154,7 +190,7 @@ class Trainings:
             raise DecodeError(f"{path}: gone since it was written")
         seconds = sum(outcome.seconds.values())
         self._ledger.append(
-            TRAINED,
+            self._ledger.trained,
             training.key,
             **{"fold": training.fold, "seed": training.job.seed, "file": training.file},
             **{"sha256": sha256_of(path), "seconds": round(seconds, 2)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -66,6 +67,12 @@ class _PlainLoader(yaml.SafeLoader):
 
     def _refuse(self, where: Any, problem: str, remedy: str) -> NoReturn:
         raise _RefusedError(where.start_mark.line + 1, f"{problem}; {remedy or 'write it out'}")
+
+
+# PyYAML follows YAML 1.1, where 3e-3 is a word; YAML 1.2, JSON and Python read a number.
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 class _RefusedError(Exception):

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nas.api import open_run
+
+CARDS = ("architecture.json", "card.md", "card.json")
+
 
 def nas(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nas.cli.main", *map(str, arguments)]
@@ -141,6 +145,18 @@ def test_a_search_on_class_folders_from_plain_lines_to_files(tmp_path: Path) -> 
     refused(nas("export", out, "--pick", "best"), "best")
     refused(nas("export", out, "--format", "caffe"), "caffe", "tflite")
     refused(nas("resume", out), "budget of 2 candidates is used")
-    made = nas("export", out, "--pick", "all", "--out", tmp_path / "shipped").stdout.splitlines()
+    made = nas("export", out, "--pick", "all", "--format", "all", "--out", tmp_path / "shipped").stdout.splitlines()
     assert all(Path(line).is_file() for line in made)
-    assert {Path(line).name for line in made} >= {"model.keras", "model.tflite", "card.json", "card.md"}
+    files = ("keras", "tflite", "f16.tflite", "dynamic.tflite", "int8.tflite", "onnx")
+    assert {Path(line).name for line in made} == {*(f"model.{end}" for end in files), *CARDS}
+    assert len(made) == 9 * len(front["members"])
+    card = json.loads(Path(made[-1]).read_text())
+    assert [f["compared_on"] for f in card["files"].values()] == ["out-of-fold images of fold 0"] * 6
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    refused(nas("export", out, "--format", "tflite-int8"), "photos", "--data")
+    run = open_run(out)
+    made = run.export("smallest", ["tflite-f16"], tmp_path / "noise")
+    assert "photos: the run's data is not there" in json.loads(made[-1].read_text())["not_run_on_data"]
+    made = run.export("smallest", ["tflite-f16"], tmp_path / "noise", dataset=tmp_path / "moved")
+    card = json.loads(made[-1].read_text())
+    assert "not_run_on_data" not in card and "accuracy" in card["files"]["tflite-f16"]

@@ -6,9 +6,11 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -280,6 +282,31 @@ def test_weights_lie_where_the_schema_wants_them(case: Case, name: str) -> None:
     assert len(full) > 10
     base = np.frombuffer(model._tab.Bytes, np.uint8).ctypes.data
     assert {int(data.ctypes.data - base) % 16 for data in full} == {0}
+
+
+def test_keras_file_holds_layers_of_keras_alone(case: Case) -> None:
+    with zipfile.ZipFile(case.paths["keras"]) as archive:
+        config = json.loads(archive.read("config.json"))
+    assert config["config"]["name"] == f"network_{LINKED.id}"
+    layers = [*config["config"]["layers"], config]
+    assert {layer["module"].split(".")[0] for layer in layers} == {"keras"}
+    assert {layer.get("registered_name") or layer["class_name"] for layer in layers} <= {
+        *("Functional", "InputLayer", "Conv2D", "BatchNormalization", "ReLU", "Add", "Concatenate", "Dense"),
+        *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "Activation"),
+    }
+
+
+def test_entries_of_earlier_versions_stay_on_the_card(case: Case, tmp_path: Path) -> None:
+    order = replace(case.order, out=tmp_path, formats=("tflite",))
+    paths = export_candidate(case.candidate, order)
+    card = json.loads(paths["card"].read_text())
+    known = ("file", "what", "size_bytes", "sha256", "largest_difference", "compared_images", "compared_on")
+    older = {name: card["files"]["tflite"][name] for name in known}
+    paths["card"].write_text(json.dumps(card | {"files": {"tflite": older}}))
+    paths = export_candidate(case.candidate, replace(order, formats=("keras",)))
+    assert json.loads(paths["card"].read_text())["files"]["tflite"] == older
+    row = f"| `model.tflite` | TFLite, float32 | {older['size_bytes']:,} | not measured |  |  | "
+    assert row in paths["card-md"].read_text()
 
 
 def test_onnx_file_runs_batches_elsewhere(case: Case) -> None:
@@ -674,3 +701,30 @@ def test_pick_by_id() -> None:
 def test_pick_from_an_empty_front(word: str) -> None:
     with pytest.raises(InputError, match="no candidate has been trained yet"):
         pick(_front([]), [], word)
+
+
+def test_the_code_of_the_documentation_runs(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "deploy" / "export.md").read_text()
+    monkeypatch.chdir(case.paths["tflite"].parent)
+    shown: list[tuple[Any, ...]] = []
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        names: dict[str, Any] = {"print": lambda *what: shown.append(what)}
+        exec(block, names)  # our own documentation
+        if "probabilities" in names:
+            assert names["probabilities"].shape == (1, 3) and names["probabilities"].sum() == pytest.approx(1, abs=1e-5)
+    assert [(network, classes) for _, network, classes, _ in shown] == [(LINKED.id, CLASSES)] * 3
+
+
+def test_the_tolerances_of_the_documentation_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "deploy" / "export.md").read_text()
+    table = text[text.index("| format | largest difference") :].split("\n\n")[0].splitlines()[2:]
+    told = {}
+    for line in table:
+        names, difference, agreement, loss = (cell.strip() for cell in line.strip("|").split("|"))
+        bounds = {
+            "largest_difference": float(difference or "nan"),
+            "agreement": float(agreement.rstrip(" %") or "nan") / 100,
+            "accuracy_loss": float(loss.removesuffix(" points") or "nan") / 100,
+        }
+        told |= {name.strip("` "): {k: v for k, v in bounds.items() if not np.isnan(v)} for name in names.split(",")}
+    assert told == {name: tolerance.to_json() for name, tolerance in TOLERANCES.items()}

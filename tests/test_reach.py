@@ -33,6 +33,10 @@ def spaces(draw: st.DrawFn) -> ResidualSpace:
         low = draw(st.integers(1, 2))
         blocks = {"prototype": low, "low": low, "high": low + draw(st.integers(0, 2))}
         stages.append({"width": draw(ranges(3)), "inner": draw(ranges(2)), "blocks": blocks})
+        for trait in ("separable", "pooled")[: 1 if len(stages) == 1 else 2]:
+            kinds = draw(st.sampled_from([None, [True], [False, True]]))
+            if kinds:
+                stages[-1][trait] = {"prototype": kinds[0], "choices": kinds}
     choices = draw(st.sampled_from([[1], [2], [1, 2], [2, 1]]))
     spec: dict[str, Any] = {
         "family": "residual",

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from nas.data.dataset import Dataset
+from nas.deploy.sentinel import sentinel
 from nas.evaluation.augment import Augmentation
 from nas.evaluation.train import Recipe
 from nas.indicator import load_indicator
@@ -64,6 +65,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Pat
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image[:, :, 0]).save(folder / f"{i}.png")
     np.savez(root / "faces.npz", x=dataset.images, y=dataset.labels, classes=np.array(dataset.class_names))
+    (root / "model.tflite").write_bytes(sentinel())
     top = Path(__file__).parents[1]
     (root / "my-space.yaml").write_text((top / "search_spaces" / "tiny.yaml").read_text())
     (root / "my-limits.yaml").write_text((top / "constraints" / "emotionnet-nano.yaml").read_text())
@@ -92,6 +94,8 @@ def smaller(words: list[str]) -> list[str]:
         words = [*words[:3], "--budget", "+1"]
     if words[:2] == ["nas", "certify"] and "--check" not in words:
         words += ["--folds", "2", "--epochs", "1", "--seeds", "1", "--executor", "local"]
+    if words[:2] in (["nas", "compare"], ["nas", "compress"]):
+        words += ["--epochs", "1", *(["--folds", "2"] if words[1] == "compare" else [])]
     return words
 
 

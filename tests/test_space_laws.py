@@ -19,7 +19,8 @@ from nas.families.residual_edits import ResidualEdit
 from nas.graph import Graph
 from nas.space import SearchSpace, load_space
 
-SPACES = {"emotionnet-nano": load_space("emotionnet-nano"), "tiny": load_space("tiny"), "toy": toy_family.space}
+PRESETS = ("emotionnet-nano", "emotionnet-micro", "tiny")
+SPACES = {**{name: load_space(name) for name in PRESETS}, "toy": toy_family.space}
 names = st.sampled_from(sorted(SPACES))
 seeds = st.integers(0, 2**32 - 1)
 
@@ -133,3 +134,32 @@ def test_outside_the_space_is_refused() -> None:
             space.from_params({**params, name: value} | {f"s1b{b}_inner": 8 for b in range(2, 10)})
     with pytest.raises(InputError, match="is missing"):
         space.from_params({})
+
+
+def test_traits_of_a_stage_are_in_the_genotype_the_parameters_and_the_graph() -> None:
+    space = SPACES["emotionnet-micro"]
+    a = space.prototype
+    assert isinstance(a, ResidualArchitecture)
+    assert [s.traits for s in a.stages] == [(), ("pooled",), ("separable", "pooled"), ("separable", "pooled")]
+    plain = {str(e): e for e in space.edits(a)}["retype s3 not separable"].apply(a)
+    assert plain.stages[2].traits == ("pooled",)
+    assert plain.genotype()["stages"][2] == [64, [64], ["pooled"]]
+    assert space.to_params(plain)["s3_separable"] is False and space.to_params(a)["s3_separable"] is True
+    # 9 * 32 + 32 * 64 and 9 * 64 + 64 * 64 in place of 9 * 32 * 64 and 9 * 64 * 64
+    assert plain.cost().params - a.cost().params == 9 * 96 * 64 - (9 * 96 + 96 * 64)
+    strided = {str(e): e for e in space.edits(a)}["retype s3 not pooled"].apply(a)
+    assert strided.cost().params == a.cost().params and strided.cost().macs < a.cost().macs
+    shrink = {op.name: op for op in a.graph().ops}["s3b1_shrink"]
+    assert (shrink.kernel, shrink.stride, shrink.mode, shrink.shape) == (3, 2, "max", (6, 6, 64))
+
+
+@pytest.mark.parametrize("traits", [["pooled", "separable"], ["soft"], [], "separable", [["pooled"]]])
+def test_unknown_traits_are_refused(traits: object) -> None:
+    data = json.loads(SPACES["emotionnet-micro"].prototype.to_json())
+    data["stages"][1] = [32, [32], traits]
+    with pytest.raises(DecodeError, match="trait"):
+        Architecture.from_json(json.dumps(data))
+
+
+def test_a_network_without_traits_keeps_the_id_that_it_always_had() -> None:
+    assert load_space("emotionnet-nano").prototype.id == "9905d4c4b7c7"

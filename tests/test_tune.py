@@ -116,6 +116,8 @@ def test_a_recipe_file_holds_the_recipe(tmp_path: Path) -> None:
     assert read_recipe(path) == TUNED
     path.write_text("recipe: {learning_rate: 0.01}\n")
     assert read_recipe(path) == Recipe(learning_rate=0.01)
+    path.write_text("recipe: {learning_rate: 3e-3, weight_decay: 1.5E-4}\n")  # words to YAML 1.1
+    assert read_recipe(path) == Recipe(learning_rate=0.003, weight_decay=0.00015)
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,11 @@ class Ledger:
 
     Args:
         directory: of the run.
+        trained, failed: the kinds of events that tell of trainings.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, *, trained: str = TRAINED, failed: str = FAILED) -> None:
+        self.trained, self.failed = trained, failed
         self._directory = directory
         self._events = directory.events()
 
@@ -57,7 +59,7 @@ class Ledger:
 
     def hashes(self, key: Key) -> dict[str, str]:
         """SHA-256 of each predictions file of ``key``, as it was when its training ended."""
-        return {str(e.get("file")): str(e.get("sha256")) for e in self.of(TRAINED) if key_of(e) == key}
+        return {str(e.get("file")): str(e.get("sha256")) for e in self.of(self.trained) if key_of(e) == key}
 
     def last(self, key: Key, *kinds: str) -> Mapping[str, Any] | None:
         """The last event of these kinds about ``key``."""

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 import nas
-from nas.cli import certify, compress, data, generate, presets, results, search, tune  # noqa: F401 - registers their commands
+from nas.cli import (  # noqa: F401 - registers their commands
+    certify,
+    compare,
+    compress,
+    data,
+    device,
+    generate,
+    measure,
+    presets,
+    results,
+    search,
+    tune,
+)
 from nas.cli.app import app
 
 

@@ -39,6 +39,7 @@ def front(
     from nas.api import open_run
     from nas.cli.variants import show_variants
     from nas.cli.view import front_table
+    from nas.run.remeasured import latency_lines
     from nas.run.variants import variant_rows
 
     opened = open_run(run)
@@ -47,9 +48,9 @@ def front(
     candidates = opened.candidates
     found = opened.front_of(candidates)
     if as_json:
-        typer.echo(json.dumps(found.to_json(variant_rows(opened.directory)), indent=1))
+        typer.echo(json.dumps(found.to_json(opened.remeasured, variant_rows(opened.directory)), indent=1))
     elif as_csv:
-        typer.echo(found.to_csv(), nl=False)
+        typer.echo(found.to_csv(opened.remeasured), nl=False)
     else:
         console = Console(highlight=False, markup=False, emoji=False)
         console.print(found.headline(), style="bold red" if found.status == "nearest" else "bold")
@@ -57,6 +58,8 @@ def front(
             console.print(front_table(found))
         show_variants(console, [v for m in found.members for v in opened.variants.get(m.id, ())])
         for line in _beyond_chance(opened, candidates):
+            console.print(line, soft_wrap=True)
+        for line in latency_lines(found.members, opened.remeasured):
             console.print(line, soft_wrap=True)
         drift = opened.drift
         if drift is not None:

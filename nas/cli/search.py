@@ -49,7 +49,7 @@ def search(
     objectives: Annotated[str, typer.Option(help="One to four metrics, separated by commas.")] = "accuracy,params",
     budget: Annotated[int | None, typer.Option(help="Candidates to evaluate at most.")] = None,
     time: Annotated[
-        str | None, typer.Option(help="Time limit: 90s, 5m, 2h (without this and --budget: 280 s).")
+        str | None, typer.Option(help="Time limit: 90s, 5m, 2h (without this and --budget: 270 s).")
     ] = None,
     executor: Annotated[
         ExecutorName, typer.Option(help="ray, or local (without Ray, reproducible proposals).")
@@ -99,12 +99,21 @@ def search(
         str | None,
         typer.Option(help="Memory that one candidate's process may hold, such as 4GB \\[default: any]."),
     ] = None,
+    predicted_device: Annotated[
+        Path | None,
+        typer.Option(help="What nas device fit wrote: rejects unbuilt what it foretells to be too slow for certain."),
+    ] = None,
+    predicted_bound: Annotated[
+        str | None,
+        typer.Option(help="What a network may take on it, such as 10ms \\[default: the constraints' bound]."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory \\[default: results/<UTC time>-<space>].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON at the end.")] = False,
 ) -> None:
     """Starts a search; see SEARCH_HELP."""
     from nas import api, units
     from nas.cli.view import View
+    from nas.devices.predicted import PredictedDevice
     from nas.evaluation.limits import Limits
     from nas.run.directory import planned_run_directory
     from nas.settings import DEFAULT_TIME_S, Workers
@@ -124,6 +133,10 @@ def search(
         limits=Limits(
             seconds_of(candidate_time, "--candidate-time"),
             None if candidate_memory is None else int(units.parse_quantity(candidate_memory, units.BYTES)),
+        ),
+        predicted_device=None if predicted_device is None else PredictedDevice.read(predicted_device),
+        predicted_bound_ms=(
+            None if predicted_bound is None else units.parse_quantity(predicted_bound, units.MILLISECONDS)
         ),
         command=api.command_line(),
     )
@@ -239,7 +252,7 @@ def _training(path: Path | None, flip: bool, given: Mapping[str, Any]) -> dict[s
 
 def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(run.front.to_json(), indent=1))
+        typer.echo(json.dumps(run.front.to_json(run.remeasured), indent=1))
     else:
         view.conclude(run)
 

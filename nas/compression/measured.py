@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from nas.compression.contents import kernels_of, sparsity, zip_bytes
 from nas.deploy.compared import CONFIDENCE, Probabilities, answers, compare
 from nas.deploy.held import HeldImages
@@ -70,16 +68,10 @@ def _weighed(content: bytes) -> dict[str, Measurement]:
 
 def _timed(content: bytes, reference: bytes | None) -> dict[str, Measurement]:
     """Latency, and where there is a reference its ratio to that one's."""
-    timed = measure_latency(content, reference)
-    out = {"latency_ms": _around(timed.median_ms, (timed.low_ms, timed.high_ms), "ms", timed.runs, _TIMED)}
-    if reference is None:
+    timed = measure_latency(content, reference, beside="float file")
+    ends, n, doubt = (timed.median_ms, timed.low_ms, timed.high_ms), timed.runs, timed.doubt
+    out = {"latency_ms": Measurement(*ends, "ms", n, _TIMED, doubt)}
+    if reference is None or timed.ratio is None or timed.ratio_low is None or timed.ratio_high is None:
         return out
-    if timed.ratio is not None and timed.ratio_low is not None and timed.ratio_high is not None:
-        ends = timed.ratio_low, timed.ratio_high
-        out["latency_ratio"] = _around(timed.ratio, ends, "ratio", timed.runs, f"to the float file's, {_TIMED}")
-    return out
-
-
-def _around(value: float, ends: tuple[float, float], unit: str, n: int, how: str) -> Measurement:
-    """A median with the range of its blocks' medians, which may miss it by a hair."""
-    return Measurement(value, float(np.minimum(value, ends[0])), float(np.maximum(value, ends[1])), unit, n, how)
+    quotient = timed.ratio, timed.ratio_low, timed.ratio_high
+    return out | {"latency_ratio": Measurement(*quotient, "ratio", n, f"to the float file's, {_TIMED}", doubt)}

@@ -73,13 +73,12 @@ class HeldImages:
 
     def spread(self) -> npt.NDArray[np.uint8]:
         """Up to :data:`CALIBRATION` of the calibration images, evenly spaced so that no class or person is left out."""
-        return evenly(self.calibration)
+        return spread_of(self.calibration)
 
 
-def evenly(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Up to :data:`CALIBRATION` of ``images`` (n, h, w, c), evenly spaced."""
-    n = len(images)
-    return images[np.linspace(0, n - 1, min(CALIBRATION, n)).astype(np.int64)]
+def spread_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Up to :data:`CALIBRATION` of ``images``, evenly spaced."""
+    return images[np.linspace(0, len(images) - 1, min(CALIBRATION, len(images))).astype(np.int64)]
 
 
 def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -26,7 +26,7 @@ class CoreLease:
         self._files: list[IO[str]] = []
         self.cores: list[int] = []
         try:
-            folder = _own_folder(shared / f"nas-cores-{os.getuid()}")
+            folder = own_folder(shared / f"nas-cores-{os.getuid()}")
             for core in sorted(os.sched_getaffinity(0)):
                 if len(self.cores) < count:
                     self._try(folder / f"{core}.lock", core)
@@ -64,7 +64,7 @@ class CoreLease:
         self.cores.clear()
 
 
-def _own_folder(path: Path) -> Path:
+def own_folder(path: Path) -> Path:
     """Makes the folder of the locks.
 
     Raises:

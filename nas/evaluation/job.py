@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from nas.evaluation.augment import Augmentation
@@ -12,6 +12,7 @@ from nas.evaluation.train import Recipe
 from nas.graph import Graph
 from nas.indicator import Indicator
 from nas.networks.links import Pair
+from nas.networks.network import Network, network_from_json
 from nas.rung import Ladder, ladder_text, parse_ladder
 
 
@@ -52,7 +53,7 @@ class Job:
 
     Attributes:
         trial, id: of the candidate.
-        graph: what to build; the evaluator knows nothing of families.
+        network: what to build; the evaluator knows nothing of families.
         ladder: training efforts, the full one last; after each of the others its owner says whether it goes on.
         seed: of initial weights, order of images and augmentation.
         reference: whether it is trained even where a cheap constraint refuses it (the prototype, to which others are
@@ -63,11 +64,12 @@ class Job:
             neither exported nor timed nor judged.
         links: pairs (source, target) of operators between which a link could be, whose virtual gain is to be probed
             after training; None probes nothing.
+        converts: whether it is only built and converted, untrained: its files are kept, ``keep`` the last of them.
     """
 
     trial: int
     id: str
-    graph: Graph
+    network: Network
     ladder: Ladder
     seed: int
     reference: bool
@@ -75,13 +77,21 @@ class Job:
     folds: tuple[int, ...] | None = None
     keep: str | None = None
     links: tuple[Pair, ...] | None = None
+    converts: bool = False
+
+    @property
+    def graph(self) -> Graph:
+        """The operators.  Raises ValueError for a network that is known by name alone."""
+        if not isinstance(self.network, Graph):
+            raise ValueError(f"{self.network.name} has no operator graph: it can be trained, not searched from")
+        return self.network
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
         return {
             "trial": self.trial,
             "id": self.id,
-            "graph": self.graph.to_json(),
+            "network": self.network.to_json(),
             "ladder": ladder_text(self.ladder),
             "seed": self.seed,
             "reference": self.reference,
@@ -89,17 +99,19 @@ class Job:
             "folds": None if self.folds is None else list(self.folds),
             "keep": self.keep,
             "links": None if self.links is None else [list(pair) for pair in self.links],
+            "converts": self.converts,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
         """Reads what :meth:`to_json` wrote."""
-        graph, ladder = Graph.from_json(data["graph"]), parse_ladder(data["ladder"])
+        network, ladder = network_from_json(data["network"]), parse_ladder(data["ladder"])
         relative = None if data["relative"] is None else Relative.from_json(data["relative"])
         seed, reference, keep = data["seed"], data["reference"], data["keep"]
         folds = None if data["folds"] is None else tuple(data["folds"])
         links = None if data["links"] is None else tuple((source, target) for source, target in data["links"])
-        return cls(data["trial"], data["id"], graph, ladder, seed, reference, relative, folds, keep, links)
+        job = cls(data["trial"], data["id"], network, ladder, seed, reference, relative, folds, keep, links)
+        return replace(job, converts=data["converts"])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nas.deploy.held import as_input, evenly
+from nas.deploy.held import as_input, spread_of
 from nas.evaluation.train import Trainer
 from nas.measurement import Measurement
 from nas.networks.tflite import check_same_output, run_tflite, to_tflite
@@ -74,7 +74,7 @@ class Int8:
 
     def convert(self, model: Any, train: Images) -> bytes:
         """As :class:`Precision` says."""
-        return to_tflite(model, calibration=as_input(evenly(train)))
+        return to_tflite(model, calibration=as_input(spread_of(train)))
 
     def predict(self, trainer: Trainer, train: Images, test: Images) -> Probabilities:
         """As :class:`Precision` says."""
@@ -82,7 +82,7 @@ class Int8:
 
     def compare(self, model: Any, content: bytes, images: Images) -> dict[str, float]:
         """As :class:`Precision` says; int8 has no tolerance, its accuracy is what is judged."""
-        inputs = as_input(evenly(images))
+        inputs = as_input(spread_of(images))
         same = np.asarray(model(inputs, training=False)).argmax(1) == run_tflite(content, inputs).argmax(1)
         return {"agreement_with_float": float(same.mean())}
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from nas.errors import NasError
 from nas.evaluation.augment import Augmentation, augment
-from nas.graph import Graph
-from nas.networks.build import Weights, build_model, get_weights, set_weights
+from nas.networks.build import Weights, get_weights, set_weights
+from nas.networks.network import Network, build_network
 
 # (first epoch of 200, factor): Lee, Wang, Wong 2021, the schedule of the Keras ResNet example.
 PAPER_EPOCHS: Final = 200
@@ -200,18 +200,18 @@ class Trainer:
     Seconds spent are left in ``seconds``: ``build``, those of :class:`Fitter`, ``predict``.
     """
 
-    def __init__(self, graph: Graph, recipe: Recipe, seed: int) -> None:
+    def __init__(self, network: Network, recipe: Recipe, seed: int) -> None:
         import tensorflow as tf
         import tf_keras
 
         start = time.perf_counter()
-        self.model = build_model(graph, tf_keras, seed=seed)
+        self.model = build_network(network, tf_keras, seed=seed)
         self.initial = get_weights(self.model)
         logits = tf_keras.Model(self.model.input, self.model.layers[-2].output)
         self._fitter = Fitter(self.model, logits, recipe, seed)
         self._predict = tf.function(
             lambda x: self.model(tf.cast(x, tf.float32) / 255.0, training=False),
-            input_signature=[tf.TensorSpec((None, *graph.input_shape), tf.uint8)],
+            input_signature=[tf.TensorSpec((None, *network.input_shape), tf.uint8)],
         )
         self.seconds = self._fitter.seconds
         self.seconds |= {"build": time.perf_counter() - start, "predict": 0.0}

@@ -28,6 +28,7 @@ from typing import Any, Final
 from nas.errors import NasError
 from nas.evaluation.cores import CoreLease
 from nas.evaluation.limits import FILE_BYTES
+from nas.evaluation.quiet import Quiet
 from nas.run.candidate import DISK_FULL, SYSTEM_ERROR, Outcome
 
 _LEAST_DISK_BYTES: Final = 100_000
@@ -47,8 +48,14 @@ def main() -> None:
     _be_modest()
     lease = CoreLease(setup["setup"]["threads"])
     lease.pin()
-    evaluation = _prepare(setup, lease)
-    evaluation.progress = lambda: _send(writer, {"type": "progress"})
+    quiet = Quiet(lease.exclusive)
+    evaluation = _prepare(setup, lease, quiet)
+
+    def progress() -> None:
+        _send(writer, {"type": "progress"})
+        quiet.pause()
+
+    evaluation.progress = progress
     start_seconds = time.perf_counter() - began
     _send(writer, {"type": "ready", "cores": lease.cores, "seconds": start_seconds})
     told: list[dict[str, Any]] = []  # the next job, where it came in the place of a decision
@@ -56,7 +63,9 @@ def main() -> None:
     def goes_on(outcome: Outcome, files: dict[str, bytes]) -> bool:
         nonlocal start_seconds
         _send(writer, {**_end("rung", outcome, files, scratch), "start_seconds": start_seconds})
+        quiet.rest()
         answer = inbox.get()
+        quiet.pause()
         if answer.get("go_on") is not True:
             start_seconds = 0.0  # it is in the outcome that stands
         if "job" in answer:
@@ -64,9 +73,11 @@ def main() -> None:
         return answer.get("go_on", False) is True
 
     while True:
+        quiet.rest()
         message = told.pop() if told else inbox.get()
         if "job" not in message:
             continue
+        quiet.pause()
         reply = _serve(evaluation, message, scratch, goes_on)
         if reply is not None:
             reply["start_seconds"], start_seconds = start_seconds, 0.0
@@ -103,7 +114,7 @@ def _be_modest() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, most))
 
 
-def _prepare(message: dict[str, Any], lease: CoreLease) -> Any:
+def _prepare(message: dict[str, Any], lease: CoreLease, quiet: Quiet) -> Any:
     """Loads TensorFlow and the data."""
     from nas.evaluation.bundle import Bundle
     from nas.evaluation.job import Setup
@@ -119,7 +130,7 @@ def _prepare(message: dict[str, Any], lease: CoreLease) -> Any:
         tf.config.experimental.set_memory_growth(gpu, True)
     from nas.evaluation.evaluate import Evaluation
 
-    return Evaluation(Bundle.load(Path(message["bundle"])), setup, lease.exclusive)
+    return Evaluation(Bundle.load(Path(message["bundle"])), setup, lease.exclusive, quiet)
 
 
 def _serve(

@@ -4,7 +4,10 @@ He et al. 2016, section 4.2, in the form of the Keras example: a 3x3 stem, stage
 block of every stage but the first with stride 2, global average pooling, one dense layer.  On top of it, *links*: 1x1
 convolutions from any earlier block's output to any later block's, as in EmotionNet Nano (Lee, Wang, Wong 2021).
 
-A block is ``relu(conv2(relu(conv1(x))) + shortcut(x) + link)``, written as adds of two inputs.  The shortcut is the
+A block is ``relu(conv2(relu(conv1(x))) + shortcut(x) + link)``, written as adds of two inputs.  Where a stage is
+*separable*, each 3x3 convolution is a depthwise one and a 1x1 convolution (Howard et al. 2017); where it is *pooled*,
+its first block keeps the resolution in its convolutions and halves it by 3x3 max pooling behind them, before the add
+(as in Xception, Chollet 2017).  The shortcut is the
 identity where shapes allow and a 1x1 convolution otherwise.  A link's sources are average-pooled to the target's
 resolution, concatenated, and go through one 1x1 convolution that contributes zero at birth.
 """
@@ -13,12 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from nas.architecture import Architecture
 from nas.decoding import field
 from nas.errors import DecodeError, InputError
 from nas.graph import Graph, GraphBuilder
+
+TRAITS: Final = ("separable", "pooled")  # of a stage
 
 
 class Link(NamedTuple):
@@ -46,10 +51,38 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """Blocks at one resolution: the common output width, and the inner width of each block."""
+    """Blocks at one resolution.
+
+    Attributes:
+        width: of every block's output.
+        inner: of each block, between its two convolutions.
+        separable: whether the 3x3 convolutions are depthwise separable.
+        pooled: whether the first block halves the resolution by max pooling, not by stride; never in the first stage,
+            which keeps its resolution.
+    """
 
     width: int
     inner: tuple[int, ...]
+    separable: bool = False
+    pooled: bool = False
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """Names of what differs from a stage of full, strided convolutions."""
+        return tuple(name for name, has in zip(TRAITS, (self.separable, self.pooled), strict=True) if has)
+
+    def genotype(self) -> list[Any]:
+        """Plain data; what has no traits names none, so that ids do not depend on there being traits."""
+        return [self.width, list(self.inner), *([list(self.traits)] if self.traits else [])]
+
+    @classmethod
+    def from_genotype(cls, data: Any) -> Self:
+        """Reads what :meth:`genotype` wrote.  Raises TypeError or ValueError on anything else."""
+        width, inner, *rest = data
+        names = rest[0] if rest else []
+        if len(rest) > 1 or (rest and not names) or [t for t in TRAITS if t in names] != names:
+            raise ValueError(f"traits {rest!r:.80} of a stage: a list of some of {', '.join(TRAITS)}, in this order")
+        return cls(_integer(width), tuple(_integer(i) for i in inner), *(trait in names for trait in TRAITS))
 
 
 @dataclass(frozen=True)
@@ -87,6 +120,8 @@ class ResidualArchitecture(Architecture):
             raise InputError(f"stem stride {self.stem_stride}; use 1 or 2")
         if self.norm not in ("batch", "none"):
             raise InputError(f"normalisation {self.norm!r}; use batch or none")
+        if self.stages[0].pooled:
+            raise InputError("the first stage keeps its resolution and cannot be pooled")
         for link in self.links:
             if not (link.source < link.target and self._has(*link.source) and self._has(*link.target)):
                 raise InputError(f"link {link} does not lead from an earlier block to a later one of this network")
@@ -102,7 +137,7 @@ class ResidualArchitecture(Architecture):
             "input_shape": list(self.input_shape),
             "classes": self.classes,
             "stem": [self.stem_width, self.stem_stride],
-            "stages": [[s.width, list(s.inner)] for s in self.stages],
+            "stages": [s.genotype() for s in self.stages],
             "links": [list(link) for link in self.links],
             "norm": self.norm,
             "bias": self.bias,
@@ -123,7 +158,7 @@ class ResidualArchitecture(Architecture):
                 classes=_integer(data["classes"]),
                 stem_width=_integer(stem_width),
                 stem_stride=_integer(stem_stride),
-                stages=tuple(Stage(_integer(w), tuple(_integer(i) for i in inner)) for w, inner in data["stages"]),
+                stages=tuple(Stage.from_genotype(stage) for stage in data["stages"]),
                 links=tuple(Link(*(_integer(v) for v in link)) for link in data["links"]),
                 norm=field(data, "norm", str),
                 bias=field(data, "bias", bool),
@@ -160,7 +195,7 @@ class _Expansion:
         for s, stage in enumerate(a.stages):
             for b, inner in enumerate(stage.inner):
                 stride = 2 if s > 0 and b == 0 else 1
-                x = self._block(x, s, b, stage.width, inner, stride, sources.get((s, b), []))
+                x = self._block(x, s, b, inner, stride, sources.get((s, b), []))
                 self._out[s, b] = x
         return self._g.classifier(x, a.classes)
 
@@ -171,13 +206,21 @@ class _Expansion:
         x = self._g.conv(x, name, width, kernel=kernel, stride=stride, bias=a.bias)
         return self._g.bn(x, name + "_bn", zero=zero)
 
-    def _block(
-        self, x: int, s: int, b: int, width: int, inner: int, stride: int, sources: list[tuple[int, int]]
-    ) -> int:
-        g = self._g
-        name = f"s{s + 1}b{b + 1}"
-        y = g.relu(self._conv(x, name + "_conv1", inner, kernel=3, stride=stride), name + "_relu1")
-        y = self._conv(y, name + "_conv2", width, kernel=3)
+    def _conv3(self, x: int, stage: Stage, name: str, width: int, stride: int = 1) -> int:
+        """A 3x3 convolution of the stage's kind."""
+        if not stage.separable:
+            return self._conv(x, name, width, kernel=3, stride=stride)
+        x = self._g.depthwise(x, name + "_depthwise", kernel=3, stride=stride, bias=False)
+        return self._conv(x, name, width, kernel=1)
+
+    def _block(self, x: int, s: int, b: int, inner: int, stride: int, sources: list[tuple[int, int]]) -> int:
+        g, stage = self._g, self._a.stages[s]
+        name, width = f"s{s + 1}b{b + 1}", stage.width
+        strided = 1 if stage.pooled else stride
+        y = g.relu(self._conv3(x, stage, name + "_conv1", inner, strided), name + "_relu1")
+        y = self._conv3(y, stage, name + "_conv2", width)
+        if stride != strided:
+            y = g.pool(y, name + "_shrink", kernel=3, stride=stride, mode="max")
         if stride != 1 or g.shape(x)[2] != width:
             if stride != 1:
                 x = g.pool(x, name + "_subsample", kernel=1, stride=stride, mode="max")

@@ -7,7 +7,7 @@ becomes the first) and has no links.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
@@ -28,6 +28,7 @@ class ResidualEdit(Edit):
         target: ``stem``, a stage ``s2``, a block ``s2b1``, or a link ``s1b1->s3b2``.
         before, after: the width or stride, for edits that change one.
         link: the link, for edits of one.
+        trait: for edits of one trait of a stage, its name; ``after`` is then 1 where the stage gets it, else 0.
         stage: for edits of all widths of a stage (target ``s2*``), the stage as it becomes; ``before`` and ``after``
             are then its output width.  The stem works at the first stage's resolution and takes its width.
     """
@@ -37,6 +38,7 @@ class ResidualEdit(Edit):
     after: int = 0
     link: Link | None = None
     stage: Stage | None = None
+    trait: str = ""
 
     @property
     def scope(self) -> str:
@@ -44,6 +46,8 @@ class ResidualEdit(Edit):
         return "stage" if self.stage is not None else ""
 
     def __str__(self) -> str:
+        if self.trait:
+            return f"{self.kind.value} {self.target} {'' if self.after else 'not '}{self.trait}"
         change = f" {self.before}->{self.after}" if self.after else ""
         return f"{self.kind.value} {self.target}{change}"
 
@@ -62,6 +66,8 @@ class ResidualEdit(Edit):
         stage, block = self._position()
         if stage >= len(parent.stages) or (block or 0) > len(parent.stages[stage].inner):
             raise InputError(f"{self}: the parent has no such block")
+        if self.kind is EditKind.RETYPE:
+            return _with_stage(parent, stage, with_trait(parent.stages[stage], self.trait, on=bool(self.after)))
         if self.kind is EditKind.ADD_BLOCK:
             return _add_block(parent, stage, block or 0)
         if self.kind is EditKind.REMOVE_BLOCK:
@@ -98,6 +104,11 @@ def _with_width(a: ResidualArchitecture, stage: int, block: int | None, width: i
 
 def _with_stage(a: ResidualArchitecture, stage: int, new: Stage) -> ResidualArchitecture:
     return replace(a, stages=(*a.stages[:stage], new, *a.stages[stage + 1 :]))
+
+
+def with_trait(stage: Stage, trait: str, *, on: bool) -> Stage:
+    """``stage`` with, or without, one of :data:`nas.families.residual.TRAITS`."""
+    return replace(stage, separable=on) if trait == "separable" else replace(stage, pooled=on)
 
 
 def _add_block(a: ResidualArchitecture, stage: int, block: int) -> ResidualArchitecture:
@@ -149,7 +160,7 @@ def stage_edits(
     before = (old.width, *old.inner)
     for kind, factors in ((EditKind.NARROW, _NARROWER), (EditKind.WIDEN, _WIDER)):
         for factor in factors:
-            new = Stage(snap(old.width * factor), tuple(snap_inner(w * factor) for w in old.inner))
+            new = replace(old, width=snap(old.width * factor), inner=tuple(snap_inner(w * factor) for w in old.inner))
             after = (new.width, *new.inner)
             pairs = list(zip(before, after, strict=True))
             right = all(y <= x for x, y in pairs) if kind is EditKind.NARROW else all(y >= x for x, y in pairs)
@@ -162,6 +173,14 @@ def stride_edits(a: ResidualArchitecture, choices: Sequence[int]) -> Iterator[Re
     for stride in choices:
         if stride != a.stem_stride:
             yield ResidualEdit(EditKind.RESTRIDE, "stem", a.stem_stride, stride)
+
+
+def trait_edits(s: int, stage: Stage, choices: Mapping[str, Sequence[bool]]) -> Iterator[ResidualEdit]:
+    """Gaining or losing each trait of which the space leaves the choice."""
+    for trait, values in choices.items():
+        has = trait in stage.traits
+        if (not has) in values:
+            yield ResidualEdit(EditKind.RETYPE, f"s{s + 1}", int(has), int(not has), trait=trait)
 
 
 def block_edits(s: int, stage: Stage, low: int, high: int) -> Iterator[ResidualEdit]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 from nas.families.residual import Link, ResidualArchitecture, Stage
@@ -25,21 +25,30 @@ def cheapest(spec: ResidualSpaceSpec) -> tuple[ResidualArchitecture, ...]:
     Where they differ, the cost is at least that of the projecting network of the least *a* and the least *b*; should
     these two be equal, leaving out its projection lowers it further (the two tensors that the projection reads and
     writes take no more than those of the first convolution and the add).  Where they are equal, the cost is at least
-    that of the least width that both may have.  These two networks are returned; they may be one.
+    that of the least width that both may have.
+
+    Whether a stage is separable changes each cost in a way that depends on the widths, but none of the arguments above,
+    which hold for any one combination of kinds: so every combination is returned, with both of these networks.  Pooling
+    in place of stride makes the same convolutions work at a higher resolution and adds a tensor: it is never cheaper.
     """
     stem, first = spec.stem.width, spec.stages[0].width
     pairs = {(stem.low, first.low), *((w, w) for w in spec.shared_widths[:1])}
     stride = max(spec.stem.stride.choices)
-    later = [Stage(s.width.low, (s.inner.low,) * s.blocks.low) for s in spec.stages]
-    return tuple(_network(spec, a, stride, [Stage(b, later[0].inner), *later[1:]]) for a, b in sorted(pairs))
+    later = [Stage(s.width.low, (s.inner.low,) * s.blocks.low, pooled=min(s.pooled.choices)) for s in spec.stages]
+    return tuple(
+        _network(spec, a, stride, [replace(stages[0], width=b), *stages[1:]])
+        for stages in _kinds(spec, later)
+        for a, b in sorted(pairs)
+    )
 
 
 def dearest(spec: ResidualSpaceSpec) -> tuple[ResidualArchitecture, ...]:
     """Architectures one of which has the most of each exact cost in the space of ``spec``.
 
-    By the argument of :func:`cheapest`, turned round: the smallest stride, the most blocks, every link and the greatest
-    width everywhere, with or without the projection of the first block.  Where the greatest width *h* of stem and first
-    stage is the same, a network that projects has one of the two below *h*, thus at most one step below it.
+    By the argument of :func:`cheapest`, turned round: the smallest stride, the most blocks, every link, the greatest
+    width and pooling wherever it may be, with or without the projection of the first block.  Where the greatest width
+    *h* of stem and first stage is the same, a network that projects has one of the two below *h*, thus at most one step
+    below it.
     """
     stem, first = spec.stem.width, spec.stages[0].width
     pairs = {(stem.high, first.high)}
@@ -47,10 +56,20 @@ def dearest(spec: ResidualSpaceSpec) -> tuple[ResidualArchitecture, ...]:
         pairs |= {(a, first.high) for a in (stem.high - stem.step,) if stem.contains(a)}
         pairs |= {(stem.high, b) for b in (first.high - first.step,) if first.contains(b)}
     stride = min(spec.stem.stride.choices)
-    later = [Stage(s.width.high, (s.inner.high,) * s.blocks.high) for s in spec.stages]
+    later = [Stage(s.width.high, (s.inner.high,) * s.blocks.high, pooled=max(s.pooled.choices)) for s in spec.stages]
     links = tuple(_all_links(later)) if spec.links else ()
-    plain = (_network(spec, a, stride, [Stage(b, later[0].inner), *later[1:]]) for a, b in sorted(pairs))
+    plain = (
+        _network(spec, a, stride, [replace(stages[0], width=b), *stages[1:]])
+        for stages in _kinds(spec, later)
+        for a, b in sorted(pairs)
+    )
     return tuple(replace(network, links=links) for network in plain)
+
+
+def _kinds(spec: ResidualSpaceSpec, stages: Sequence[Stage]) -> Iterator[list[Stage]]:
+    """``stages`` in every combination of full and separable convolutions that the space leaves."""
+    for kinds in product(*(s.separable.choices for s in spec.stages)):
+        yield [replace(stage, separable=kind) for stage, kind in zip(stages, kinds, strict=True)]
 
 
 def _network(spec: ResidualSpaceSpec, stem_width: int, stride: int, stages: Sequence[Stage]) -> ResidualArchitecture:

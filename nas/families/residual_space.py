@@ -12,8 +12,17 @@ from pydantic import Field, model_validator
 
 from nas.architecture import Architecture
 from nas.errors import InputError
-from nas.families.residual import Link, ResidualArchitecture, Stage
-from nas.families.residual_edits import ResidualEdit, block_edits, link_edits, stage_edits, stride_edits, width_edits
+from nas.families.residual import TRAITS, Link, ResidualArchitecture, Stage
+from nas.families.residual_edits import (
+    ResidualEdit,
+    block_edits,
+    link_edits,
+    stage_edits,
+    stride_edits,
+    trait_edits,
+    width_edits,
+    with_trait,
+)
 from nas.families.residual_extremes import cheapest, dearest
 from nas.yamlfile import StrictModel
 
@@ -91,12 +100,46 @@ class StemSpec(StrictModel):
     stride: StrideChoice
 
 
+class TraitChoice(StrictModel):
+    """Whether a stage may, or must, have a trait."""
+
+    prototype: bool
+    choices: Annotated[list[bool], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> TraitChoice:
+        if self.prototype not in self.choices or len(set(self.choices)) != len(self.choices):
+            raise ValueError(f"prototype {self.prototype} must be among the choices {self.choices}, each named once")
+        return self
+
+
+_WITHOUT: Final = TraitChoice(prototype=False, choices=[False])
+
+
 class StageSpec(StrictModel):
-    """Bounds of one stage; ``inner`` holds for every block of it."""
+    """Bounds of one stage; ``inner`` holds for every block, traits are absent where left out."""
 
     width: Range
     inner: Range
     blocks: DepthRange
+    separable: TraitChoice = _WITHOUT
+    pooled: TraitChoice = _WITHOUT
+
+    @property
+    def traits(self) -> dict[str, TraitChoice]:
+        """By name, in the order of :data:`nas.families.residual.TRAITS`."""
+        return dict(zip(TRAITS, (self.separable, self.pooled), strict=True))
+
+    @property
+    def open_traits(self) -> dict[str, list[bool]]:
+        """Choices of the traits that are not settled."""
+        return {name: choice.choices for name, choice in self.traits.items() if len(choice.choices) > 1}
+
+    @property
+    def prototype(self) -> Stage:
+        """The prototype's."""
+        inner = (self.inner.prototype,) * self.blocks.prototype
+        return Stage(self.width.prototype, inner, self.separable.prototype, self.pooled.prototype)
 
 
 class ResidualSpaceSpec(StrictModel):
@@ -111,6 +154,12 @@ class ResidualSpaceSpec(StrictModel):
     stages: Annotated[list[StageSpec], Field(min_length=1, max_length=8)]
     links: bool = True
 
+    @model_validator(mode="after")
+    def _check(self) -> ResidualSpaceSpec:
+        if True in self.stages[0].pooled.choices:
+            raise ValueError("the first stage keeps its resolution: it cannot be pooled")
+        return self
+
     @property
     def shared_widths(self) -> list[int]:
         """Widths that both the stem and the first stage may take, least first."""
@@ -123,7 +172,8 @@ class ResidualSpace:
     """Bounds around a residual prototype; see :class:`nas.space.SearchSpace` for what every method promises.
 
     Parameters, counted from 1 as in the operators' names: ``stem_width``, ``stem_stride``, ``s1_width``, ``s1_blocks``,
-    ``s1b1_inner`` ..., and one boolean a possible link, ``s1b1_s3b2``.
+    ``s1b1_inner`` ..., ``s2_separable`` and ``s2_pooled`` where the space leaves the choice, and one boolean a possible
+    link, ``s1b1_s3b2``.
     """
 
     spec: ResidualSpaceSpec
@@ -138,7 +188,7 @@ class ResidualSpace:
             classes=spec.classes,
             stem_width=spec.stem.width.prototype,
             stem_stride=spec.stem.stride.prototype,
-            stages=tuple(Stage(s.width.prototype, (s.inner.prototype,) * s.blocks.prototype) for s in spec.stages),
+            stages=tuple(s.prototype for s in spec.stages),
             norm=spec.normalisation,
             bias=spec.bias,
         )
@@ -186,6 +236,8 @@ class ResidualSpace:
             out[f"s{s}_blocks"] = IntDistribution(stage.blocks.low, stage.blocks.high)
             for b in range(1, stage.blocks.high + 1):
                 out[f"s{s}b{b}_inner"] = _integers(stage.inner)
+            for trait, choices in stage.open_traits.items():
+                out[f"s{s}_{trait}"] = CategoricalDistribution(tuple(choices))
         on_or_off = CategoricalDistribution((False, True))
         return out | dict.fromkeys(self._links, on_or_off)
 
@@ -202,19 +254,14 @@ class ResidualSpace:
             out[f"s{s}_blocks"] = len(stage.inner)
             for b in range(bounds.blocks.high):
                 out[f"s{s}b{b + 1}_inner"] = stage.inner[b] if b < len(stage.inner) else bounds.inner.prototype
+            out |= {f"s{s}_{trait}": trait in stage.traits for trait in bounds.open_traits}
         active = set(a.links)
         return out | {name: link in active for name, link in self._links.items()}
 
     def from_params(self, params: Mapping[str, Any]) -> ResidualArchitecture:
         """The architecture of ``params``; widths and links of blocks beyond a stage's depth are ignored."""
         try:
-            stages = tuple(
-                Stage(
-                    int(params[f"s{s}_width"]),
-                    tuple(int(params[f"s{s}b{b}_inner"]) for b in range(1, int(params[f"s{s}_blocks"]) + 1)),
-                )
-                for s in range(1, len(self.spec.stages) + 1)
-            )
+            stages = tuple(_stage(f"s{s}", bounds, params) for s, bounds in enumerate(self.spec.stages, 1))
             links = tuple(link for name, link in self._links.items() if params[name] and _joins(link, stages))
             a = replace(
                 self.prototype,
@@ -242,6 +289,7 @@ class ResidualSpace:
             yield from width_edits(f"s{s + 1}", stage.width, bounds.width.snap)
             for b, inner in enumerate(stage.inner):
                 yield from width_edits(f"s{s + 1}b{b + 1}", inner, bounds.inner.snap)
+            yield from trait_edits(s, stage, bounds.open_traits)
             yield from block_edits(s, stage, bounds.blocks.low, bounds.blocks.high)
         if spec.links:
             yield from link_edits(a)
@@ -259,7 +307,10 @@ class ResidualSpace:
         stages = []
         for bounds in self.spec.stages:
             depth = int(rng.integers(bounds.blocks.low, bounds.blocks.high + 1))
-            stages.append(Stage(_draw(bounds.width, rng), tuple(_draw(bounds.inner, rng) for _ in range(depth))))
+            new = replace(bounds.prototype, width=_draw(bounds.width, rng), inner=_draws(bounds.inner, rng, depth))
+            for trait, choices in bounds.open_traits.items():
+                new = with_trait(new, trait, on=bool(rng.choice(choices)))
+            stages.append(new)
         possible = [link for link in self._links.values() if _joins(link, tuple(stages))]
         count = min(int(rng.integers(0, _SAMPLED_LINKS + 1)), len(possible))
         chosen = rng.permutation(len(possible))[:count]
@@ -291,6 +342,9 @@ class ResidualSpace:
                 )
             for inner in stage.inner:
                 _require(bounds.inner, inner, f"stage {s} inner width")
+            for trait, choice in bounds.traits.items():
+                if (trait in stage.traits) not in choice.choices:
+                    raise InputError(f"stage {s}: {trait} {trait in stage.traits} is not among {choice.choices}")
         if a.links and not spec.links:
             raise InputError("the space allows no links")
         return a
@@ -309,6 +363,20 @@ def _require(bounds: Range, value: int, what: str) -> None:
 
 def _draw(bounds: Range, rng: np.random.Generator) -> int:
     return bounds.low + bounds.step * int(rng.integers(0, (bounds.high - bounds.low) // bounds.step + 1))
+
+
+def _draws(bounds: Range, rng: np.random.Generator, count: int) -> tuple[int, ...]:
+    return tuple(_draw(bounds, rng) for _ in range(count))
+
+
+def _stage(name: str, bounds: StageSpec, params: Mapping[str, Any]) -> Stage:
+    """The stage of ``params``.  Raises KeyError for one that is missing."""
+    depth = int(params[f"{name}_blocks"])
+    inner = tuple(int(params[f"{name}b{b}_inner"]) for b in range(1, depth + 1))
+    stage = replace(bounds.prototype, width=int(params[f"{name}_width"]), inner=inner)
+    for trait in bounds.open_traits:
+        stage = with_trait(stage, trait, on=bool(params[f"{name}_{trait}"]))
+    return stage
 
 
 def _joins(link: Link, stages: tuple[Stage, ...]) -> bool:

@@ -69,7 +69,7 @@ def _window(op: Op, keras: Any, seed: int) -> dict[str, Any]:
     return {
         "kernel_size": op.kernel,
         "strides": op.stride,
-        "padding": "same",
+        "padding": op.padding,
         "use_bias": op.bias,
         "name": op.name,
         ("depthwise_initializer" if op.kind == "depthwise" else "kernel_initializer"): (

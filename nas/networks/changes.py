@@ -16,7 +16,10 @@ from nas.networks.values import UNKNOWN, ZERO
 
 
 class ChangeKind(enum.StrEnum):
-    """What happened between parent and child; the first seven are named like :class:`nas.architecture.EditKind`."""
+    """What happened between parent and child; the first seven are named like :class:`nas.architecture.EditKind`.
+
+    A change of a stage's kind shows as what it does: branches for depthwise kernels, strides for pooling.
+    """
 
     WIDEN = "widen"
     NARROW = "narrow"

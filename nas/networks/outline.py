@@ -215,7 +215,7 @@ def _common_sources(a: Unit, b: Unit, role: str, sources: frozenset[str], units:
 
 
 def _same_work(a: Op, b: Op) -> bool:
-    return (a.kind, a.kernel, a.bias, a.mode) == (b.kind, b.kernel, b.bias, b.mode)
+    return (a.kind, a.kernel, a.bias, a.mode, a.padding) == (b.kind, b.kernel, b.bias, b.mode, b.padding)
 
 
 def _same_source(parent: Outline, child: Outline, units: Mapping[str, str], j: int, i: int) -> bool:

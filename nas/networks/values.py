@@ -76,7 +76,7 @@ class Values:
                 numbers.append(ZERO)
                 continue
             read = whole if whole is not None else int(x[c])
-            key = (op.kind, op.kernel, op.stride, read, *(part.tobytes() for part in parts))
+            key = (op.kind, op.kernel, op.stride, op.padding, read, *(part.tobytes() for part in parts))
             numbers.append(create(key, c, False))
         return numbers
 

@@ -116,6 +116,8 @@ def _why(c: Candidate) -> str:
         return f"stopped after {c.outcome.effort}: {c.outcome.stopped}"
     if refused is not None:
         reason = f"{bound_text(refused)} is violated: {refused.value:.6g}"
+        if c.foretold:
+            return f"rejected before it was built: {reason}, foretold and not measured"
         return f"rejected before training: {reason}" if c.state is State.REJECTED else f"trained, but {reason}"
     if c.status is Status.UNDECIDED:
         open_ = ", ".join(bound_text(v) for v in c.verdicts if v.status is Status.UNDECIDED)

@@ -60,6 +60,7 @@ def summary_lines(found: Mapping[str, Any]) -> list[str]:
             f"{s['lot']['wrongly_doubted']} of them should not have been doubted"
         )
     lines += _probes(s.get("probes") or {})
+    lines += _foretold(s.get("foretold") or {})
     for c in s["constraints"]:
         lines.append(
             f"  {c['constraint']} ({c['step']}): {c['rejected']} rejected before training in "
@@ -92,6 +93,15 @@ def _climb(e: Mapping[str, Any]) -> Iterator[str]:
         yield f"  after {rung['rung']}: accuracy {rung['values'].get('accuracy', float('nan')):.1%}{doubt}"
 
 
+def _foretold(found: Mapping[str, int]) -> Iterator[str]:
+    """What a predicted device rejected, and how that stands with those that were measured all the same."""
+    if found.get("rejected") or found.get("drawn"):
+        yield (
+            f"  {found['rejected']} rejected by the latency foretold; {found['drawn']} more were measured by lot, to "
+            f"see: {found['wrongly_foretold']} of them keep the bound"
+        )
+
+
 def _probes(merits: Mapping[str, Any]) -> Iterator[str]:
     """How well each kind of probe ranked the gains that followed."""
     for kind, merit in merits.items():
@@ -110,6 +120,8 @@ def _values(values: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         interval = "" if v.get("low") == v.get("high") else f" [{v['low']:.4g}, {v['high']:.4g}]"
         ratio = "" if v["ratio"] is None or name == LATENCY_RATIO else f"  ({v['ratio']:.3g} of the prototype's)"
         yield f"  {name}: {_number(v['value'])}{interval}{_unit(name)}{ratio}"
+        if v.get("doubt"):
+            yield f"    in doubt: {v['doubt']}"
 
 
 def _verdicts(e: Mapping[str, Any]) -> Iterator[str]:

@@ -32,9 +32,10 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
             is left that was made for the new ones.
     """
     written: dict[Path, str] = {}
-    made = [folder for path in files for folder in path.parents if not folder.exists()]  # innermost first
+    made: list[Path] = []
     current = Path()
     try:
+        made += (folder for path in files for folder in path.parents if not folder.exists())  # innermost first
         for current, content in files.items():
             _stage(current, content.encode() if isinstance(content, str) else content, written)
         for current, temporary in written.items():

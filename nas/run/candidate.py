@@ -24,6 +24,7 @@ WORKER_LOST: Final = "worker lost"
 EVALUATOR_KILLED: Final = "evaluator killed"
 DISK_FULL: Final = "disk full"
 SYSTEM_ERROR: Final = "system error"
+FORETOLD: Final = "foretold_"  # before the name of a metric that a predicted device foretold
 HOPELESS: Final = 5  # failures without any success, after which a search ends
 ENVIRONMENT: Final = frozenset({WORKER_LOST, EVALUATOR_KILLED, DISK_FULL, SYSTEM_ERROR})
 _MOST_EPOCHS: Final = 1_000_000_000
@@ -219,10 +220,17 @@ class Candidate:
 
     @property
     def charged(self) -> bool:
-        """Whether it counts against the budget: repeats and what exact costs refuse reach no evaluator."""
+        """Whether it counts against the budget: repeats and what is refused unbuilt reach no evaluator."""
         if self.state is State.REJECTED:
-            return not any(v.status is Status.VIOLATED and v.metric in COSTS for v in self.verdicts)
+            exact = any(v.status is Status.VIOLATED and v.metric in COSTS for v in self.verdicts)
+            return not (exact or self.foretold)
         return self.state is not State.REPEAT
+
+    @property
+    def foretold(self) -> bool:
+        """Whether it was rejected by what a predicted device foretold, and never built."""
+        known = () if self.outcome is None else self.outcome.measurements
+        return any(name.startswith(FORETOLD) for name in known)
 
     @property
     def verdicts(self) -> Sequence[Verdict]:

@@ -23,6 +23,7 @@ from nas.measurement import is_number
 from nas.run.atomic import is_unfinished, remove_unfinished, write_atomic
 from nas.run.front import Front
 from nas.run.lock import locked, utc_now
+from nas.run.remeasured import remeasured_in
 from nas.yamlfile import read_yaml
 
 SCHEMA: Final = 1
@@ -199,7 +200,7 @@ class FrontWriter:
     def __init__(
         self, directory: RunDirectory, variants: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
     ) -> None:
-        self._path = directory.path
+        self._directory, self._path = directory, directory.path
         self._variants = variants
         numbered = {int(p.stem): p for p in (self._path / "fronts").glob("[0-9]*.json") if _is_numbered(p)}
         self._next = max(numbered, default=-1) + 1
@@ -207,9 +208,10 @@ class FrontWriter:
 
     def write(self, front: Front) -> None:
         """Rewrites the front's files, each atomically; a front that differs from the last one joins the history."""
-        text = (json.dumps(front.to_json(), indent=1, allow_nan=False) + "\n").encode()
-        shown = (json.dumps(front.to_json(self._variants), indent=1, allow_nan=False) + "\n").encode()
-        table = front.to_csv().encode()
+        again = remeasured_in(self._directory)
+        text = (json.dumps(front.to_json(again), indent=1, allow_nan=False) + "\n").encode()
+        shown = (json.dumps(front.to_json(again, self._variants), indent=1, allow_nan=False) + "\n").encode()
+        table = front.to_csv(again).encode()
         if text == self._last and self._holds({"front.json": shown, "front.csv": table}):
             return
         write_atomic(self._path / "front.json", shown)

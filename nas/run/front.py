@@ -14,6 +14,7 @@ from nas.cost import Cost
 from nas.indicator import Indicator, Status, exact_costs
 from nas.pareto import Objective, ParetoArchive, as_losses, hypervolume
 from nas.run.candidate import Candidate, State
+from nas.run.remeasured import Remeasured, remeasured_fields
 
 SCHEMA: Final = 1
 FrontStatus = Literal["met", "undecided", "nearest"]
@@ -29,6 +30,7 @@ _COLUMNS: Final = (
         "edits",
         "effort",
     ),
+    *remeasured_fields(None),
 )
 
 
@@ -64,29 +66,38 @@ class Front:
             f"front of {_networks(n)}: {met} meeting the indicator, {n - met} undecided (a bound inside the interval)"
         )
 
-    def to_json(self, variants: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> dict[str, Any]:
+    def to_json(
+        self,
+        remeasured: Mapping[str, Remeasured] | None = None,
+        variants: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    ) -> dict[str, Any]:
         """The contents of front.json.
 
         Args:
+            remeasured: latencies that were measured again, by id.
             variants: rows of compressed variants by the member's id, see :mod:`nas.run.variants`.
         """
-        rows = variants or {}
+        again, rows = remeasured or {}, variants or {}
         return {
             "schema": SCHEMA,
             "status": self.status,
             "objectives": [{"name": o.name, "direction": o.direction} for o in self.objectives],
             "reference_point": list(self.reference_point),
             "hypervolume": self.hypervolume,
-            "members": [member_json(m) | {"variants": list(rows.get(m.id, ()))} for m in self.members],
+            "members": [
+                member_json(m) | remeasured_fields(again.get(m.id)) | {"variants": list(rows.get(m.id, ()))}
+                for m in self.members
+            ],
         }
 
-    def to_csv(self) -> str:
+    def to_csv(self, remeasured: Mapping[str, Remeasured] | None = None) -> str:
         """The members as a table; absent values are empty."""
         text = io.StringIO()
         writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         for member in self.members:
-            writer.writerow(member_json(member) | {"edits": "; ".join(member.edits)})
+            again = remeasured_fields((remeasured or {}).get(member.id))
+            writer.writerow(member_json(member) | again | {"edits": "; ".join(member.edits)})
         return text.getvalue()
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 PACKAGES: Final = (
     *("nanosynth", "tensorflow", "tf-keras", "keras", "tensorflow-model-optimization", "ai-edge-litert"),
-    *("optuna", "ray", "numpy", "scikit-learn"),
+    *("optuna", "ray", "numpy", "scikit-learn", "tf2onnx", "onnx", "onnxruntime"),
 )
 
 

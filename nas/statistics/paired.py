@@ -34,8 +34,8 @@ class Difference:
 
 
 def paired_difference(
-    first: npt.NDArray[np.bool_],
-    second: npt.NDArray[np.bool_],
+    first: npt.NDArray[np.bool_] | npt.NDArray[np.float64],
+    second: npt.NDArray[np.bool_] | npt.NDArray[np.float64],
     groups: npt.NDArray[np.int64],
     *,
     confidence: float = 0.95,
@@ -48,7 +48,8 @@ def paired_difference(
     it is about the networks, each trained once: twice the seed variance is added (Satterthwaite's degrees of freedom).
 
     Args:
-        first, second: whether each candidate is right, image by image, shape (n,).
+        first, second: whether each candidate is right, image by image, shape (n,); where it was trained several times,
+            in which share of its trainings.
         groups: the subject of each image, shape (n,).
         confidence: two-sided, in 0..1.
         noise: between trainings of one network.

@@ -27,6 +27,7 @@ EDIT_WEIGHTS: Final[Mapping[EditKind, float]] = {
     EditKind.ADD_LINK: 0.25,
     EditKind.REMOVE_LINK: 0.10,
     EditKind.RESTRIDE: 0.10,
+    EditKind.RETYPE: 0.10,
 }
 TWO_EDITS: Final = 0.5
 _TRIES: Final = 30

@@ -1,0 +1,74 @@
+"""The files of a network that is not trained: what they weigh and how fast they are depends on no weight's value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.cost import cost_of
+from nas.deploy.held import as_input, spread_of
+from nas.graph import Graph
+from nas.networks.applications import counted_macs
+from nas.networks.network import Network, build_network
+from nas.networks.tflite import check_same_output, run_tflite, to_tflite
+
+FLOAT: Final = "model.tflite"
+INT8: Final = "model.int8.tflite"
+_COMPARED: Final = 8  # images on which the float file is compared with the model
+
+
+def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, *, seed: int) -> dict[str, bytes]:
+    """Both TFLite files of ``network`` with fresh weights, and under ``name`` as JSON what is known of them.
+
+    The JSON says ``params``, ``macs``, how the latter were counted, each file's SHA-256 (``files``), and where there is
+    no int8 file, why (``int8_failure``, else null).
+
+    Args:
+        network: what to build.
+        images: uint8 (n, h, w, c), for the ranges of int8 tensors.
+        name: of the JSON file.
+        seed: of the weights.
+
+    Raises:
+        InputError: it cannot be built.
+        ConversionError: the float file computes something else than the model.
+    """
+    import tensorflow as tf
+    import tf_keras
+
+    with tf.device("/CPU:0"):  # a GPU's reduced precision would show in the comparison
+        model = build_network(network, tf_keras, seed=seed)
+        chosen = as_input(spread_of(images))
+        files = {FLOAT: to_tflite(model)}
+        check_same_output(model, files[FLOAT], chosen[:_COMPARED])
+        int8, failure = _quantized(model, chosen)
+    if int8 is not None:
+        files[INT8] = int8
+    told = {
+        **_costs(network, model),
+        "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
+        "int8_failure": failure,
+    }
+    return {**files, name: json.dumps(told).encode()}  # in this order: who finds the last one finds all
+
+
+def _costs(network: Network, model: Any) -> dict[str, Any]:
+    if isinstance(network, Graph):
+        cost = cost_of(network)
+        return {"params": cost.params, "macs": cost.macs, "macs_from": "the operator graph"}
+    return {"params": model.count_params(), "macs": counted_macs(model), "macs_from": "the layers of the Keras model"}
+
+
+def _quantized(model: Any, images: npt.NDArray[np.float32]) -> tuple[bytes | None, str | None]:
+    """The int8 file, or why there is none."""
+    try:
+        content = to_tflite(model, calibration=images)
+        if not np.isfinite(run_tflite(content, images[:1])).all():
+            return None, "the int8 file puts out no numbers"
+    except Exception as error:  # noqa: BLE001 - converters raise of every kind; the float file stands all the same
+        return None, f"no int8 file: {(str(error).strip().splitlines() or [''])[0] or type(error).__name__}"[:500]
+    return content, None
