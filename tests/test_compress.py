@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -31,6 +32,7 @@ from nas.errors import EnvironmentStopError, InputError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.evaluate import Evaluation
 from nas.evaluation.job import Job, Setup
+from nas.evaluation.quiet import Quiet
 from nas.evaluation.train import Fitter, Recipe, Trainer
 from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.graph import Graph
@@ -449,7 +451,8 @@ def test_a_quantized_search_judges_the_int8_file(tmp_path: Path) -> None:
     graph = ResidualArchitecture((16, 16, 1), 3, 8, 1, (Stage(8, (4,)),)).graph()
     setup = Setup(graph, Indicator(()), RECIPE, quantized=True)
     assert Setup.from_json(setup.to_json()) == setup
-    done = Evaluation(bundle, setup, exclusive=True).run(Job(0, "a", graph, (Rung(1, 3),), 0, True))
+    with contextlib.closing(Quiet(True, tmp_path)) as quiet:
+        done = Evaluation(bundle, setup, True, quiet).run(Job(0, "a", graph, (Rung(1, 3),), 0, True))
     assert done is not None
     outcome, files = done
     content, measured = files["model.int8.tflite"], outcome.measurements
