@@ -36,12 +36,14 @@ from nas.evaluation.bundle import Bundle
 from nas.evaluation.evaluate import Evaluation
 from nas.evaluation.job import Job, Setup
 from nas.evaluation.train import Recipe, Trainer
+from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.graph import Graph, GraphBuilder, Op, check_graph
 from nas.indicator import Indicator
 from nas.measurement import Measurement
 from nas.networks.applications import APPLICATIONS, Application, WeightsError, counted_macs, take_body
 from nas.networks.build import BN_MOMENTUM, build_model, get_weights
 from nas.networks.network import build_network, network_from_json
+from nas.networks.tflite import to_tflite
 from nas.run.candidate import Outcome, State
 from nas.run.predictions import Predictions
 from nas.rung import Rung
@@ -182,6 +184,23 @@ def test_a_convolution_without_padding_in_a_graph() -> None:
     for padding, kind in (("valid", "pool"), ("full", "conv")):
         with pytest.raises(InputError, match="padding"):
             check_graph([image, Op("p", kind, (0,), (4, 4, 1), mode="max", padding=padding), end])
+
+
+def test_files_are_as_large_as_those_of_a_trained_network() -> None:
+    """Weights that are zero or equal at birth, as a link's, would be merged or left out."""
+    import tf_keras
+
+    stages = (Stage(8, (8,)), Stage(8, (8,)))
+    graph = ResidualArchitecture((16, 16, 1), 3, 8, 1, stages, (Link(0, 0, 1, 0),)).graph()
+    images = blobs(2).images
+    files = converted_files(graph, images, "told.json", seed=1)
+    model = build_model(graph, tf_keras)
+    fresh = len(to_tflite(model))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.random(w.shape) for w in model.get_weights()])
+    assert fresh < len(files[FLOAT]) == len(to_tflite(model))
+    told = json.loads(files["told.json"])
+    assert (told["params"], told["macs"], told["int8_failure"]) == (cost_of(graph).params, cost_of(graph).macs, None)
 
 
 def test_names_and_ids() -> None:
