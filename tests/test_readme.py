@@ -94,8 +94,12 @@ def smaller(words: list[str]) -> list[str]:
         words = [*words[:3], "--budget", "+1"]
     if words[:2] == ["nas", "certify"] and "--check" not in words:
         words += ["--folds", "2", "--epochs", "1", "--seeds", "1", "--executor", "local"]
-    if words[:2] in (["nas", "compare"], ["nas", "compress"]):
-        words += ["--epochs", "1", *(["--folds", "2"] if words[1] == "compare" else [])]
+    if words[:2] == ["nas", "compress"]:
+        words += ["--epochs", "1", "--method", "prune:0.8"]
+    if words[:2] == ["nas", "compare"]:
+        words += ["--epochs", "1", "--folds", "2", "--pick", "smallest", "--executor", "local"]
+    if words[:2] == ["nas", "export"]:
+        words = ["smallest" if word == "all" and words[i - 1] == "--pick" else word for i, word in enumerate(words)]
     return words
 
 
