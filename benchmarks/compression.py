@@ -1,6 +1,6 @@
 """Compresses networks with links in every way, and prints what each cost and gave.
 
-    python benchmarks/compression.py --networks --out FOLDER [--train-epochs 24] [--epochs 8] [--data synthetic]
+    python benchmarks/compression.py --networks --out FOLDER [--train-epochs 24] [--epochs 8] [--method LIST]
     python benchmarks/compression.py RUN [--pick all] [--epochs 8]
 
 With --networks it trains three small networks with links of its own on fold 0 of the data, with the default recipe, and
@@ -32,12 +32,12 @@ from nas.run.candidate import Candidate, Outcome, State
 from nas.run.directory import RunDirectory, weights_name
 from nas.run.variants import Variant
 
-METHODS = ("ptq", "qat", "prune:0.5", "prune:0.8", "prune-int8:0.8", "cluster:16", "cluster-int8:16")
+METHODS = "ptq,qat,prune:0.5,prune:0.8,prune-int8:0.8,cluster:16,cluster-int8:16"
 SEED = 0
 
 
 def architectures(shape: tuple[int, int, int], classes: int) -> list[ResidualArchitecture]:
-    """Three sizes, each with links within a resolution and across two; the stem halves the resolution."""
+    """Three sizes, each with three links across resolutions, one of them across two; the stem halves the resolution."""
     links = (Link(0, 0, 1, 1), Link(0, 0, 2, 0), Link(1, 0, 2, 1))
     stages = (
         (Stage(8, (8,)), Stage(16, (16, 16)), Stage(24, (24, 24))),
@@ -65,7 +65,7 @@ class Printed:
         print(variant.label, "failed" if variant.failure else f"{variant.value('accuracy'):.3f}", flush=True)
 
 
-def of_networks(out: Path, source: str, train_epochs: int, epochs: int) -> list[Variant]:
+def of_networks(out: Path, source: str, train_epochs: int, epochs: int, methods: list[str]) -> list[Variant]:
     """Trains what is not trained yet, and compresses it."""
     data = load_dataset(source)
     split = make_split(data, folds=5, holdout=0.2, seed=SEED)
@@ -82,7 +82,7 @@ def of_networks(out: Path, source: str, train_epochs: int, epochs: int) -> list[
         print(f"{a.id}: {a.cost().params:,} parameters, {a.cost().macs / 1e6:.2f} MMAC, trained", flush=True)
         bare = Candidate(number, a.id, a.to_json(), None, (), SEED, a.cost())
         candidates.append(replace(bare, outcome=Outcome(State.TRAINED)))
-    order = CompressOrder(directory, parse_methods(METHODS), recipe, epochs, images, labels)
+    order = CompressOrder(directory, parse_methods(methods), recipe, epochs, images, labels)
     return compress(candidates, order, Printed())
 
 
@@ -93,15 +93,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("compression-benchmark"))
     parser.add_argument("--data", default="synthetic")
     parser.add_argument("--pick", default="all")
+    parser.add_argument("--method", default=METHODS)
     parser.add_argument("--train-epochs", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=8)
     a = parser.parse_args()
     if (a.run is None) is not a.networks:
         parser.error("give a run, or --networks")
+    methods = a.method.split(",")
     if a.networks:
-        variants = of_networks(a.out, a.data, a.train_epochs, a.epochs)
+        variants = of_networks(a.out, a.data, a.train_epochs, a.epochs, methods)
     else:
-        variants = nas.open_run(a.run).compress(a.pick, METHODS, epochs=a.epochs, watcher=Printed())
+        variants = nas.open_run(a.run).compress(a.pick, methods, epochs=a.epochs, watcher=Printed())
     show_variants(Console(highlight=False, markup=False, emoji=False), variants)
 
 
