@@ -185,6 +185,7 @@ def test_ssh_says_what_is_wrong_and_leaves_nothing_behind(
     assert list(server.there.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ssh_with_the_benchmark_binary_of_that_machine(
     server: Server, tmp_path: Path, files: tuple[bytes, bytes]
 ) -> None:

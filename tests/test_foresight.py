@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from toy_family import ChainArchitecture
 
 from nas import api
+from nas.cli.view import candidate_line
 from nas.devices.calibration import drawn
 from nas.devices.features import NAMES, features
 from nas.devices.foresight import LOT, Foresight, foresight_of, tally
@@ -355,6 +356,7 @@ def test_nas_search_with_a_predicted_device(tmp_path: Path, npz: Path, made_up: 
         in nas_("explain", tmp_path / "run").output
     )
     assert "foretold and not measured" in nas_("explain", tmp_path / "run", rejected[0].id).output
+    assert "rejected: foretold latency_ms" in candidate_line(rejected[0])
     path.unlink()  # the run has its own copy
     assert nas_("resume", tmp_path / "run", "--budget", "+2").exit_code == 0
 

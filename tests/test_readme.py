@@ -39,7 +39,10 @@ def test_the_two_commands_are_those_that_ci_runs() -> None:
     assert "pytest" in words
     ci = (Path(__file__).parents[1] / ".ci" / "run").read_text()
     assert "'.[dev]'" in ci
-    assert ci.rstrip().endswith("pytest")
+    assert re.findall(r"pytest [^\n]*tests\.log.*", ci) == [
+        'pytest 2>&1 | tee "$work/tests.log" || status=$?'
+    ]  # all of it
+    assert ci.rstrip().endswith('tail -n 3 "$work/tests.log"\nexit $status')
 
 
 def test_the_constraints_shown_are_valid(tmp_path: Path) -> None:
@@ -94,8 +97,12 @@ def smaller(words: list[str]) -> list[str]:
         words = [*words[:3], "--budget", "+1"]
     if words[:2] == ["nas", "certify"] and "--check" not in words:
         words += ["--folds", "2", "--epochs", "1", "--seeds", "1", "--executor", "local"]
-    if words[:2] in (["nas", "compare"], ["nas", "compress"]):
-        words += ["--epochs", "1", *(["--folds", "2"] if words[1] == "compare" else [])]
+    if words[:2] == ["nas", "compress"]:
+        words += ["--epochs", "1", "--method", "prune:0.8"]
+    if words[:2] == ["nas", "compare"]:
+        words += ["--epochs", "1", "--folds", "2", "--pick", "smallest", "--executor", "local"]
+    if words[:2] == ["nas", "export"]:
+        words = ["smallest" if word == "all" and words[i - 1] == "--pick" else word for i, word in enumerate(words)]
     return words
 
 

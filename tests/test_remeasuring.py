@@ -210,8 +210,11 @@ def told(ratio: float, protocol: LatencyProtocol, doubt: str | None = None) -> L
         (0.6, (0.64, None), (0.7, None), 2, Status.VIOLATED),
         (0.6, (0.3, "load"), (0.9, None), 2, Status.VIOLATED),
         (0.6, (0.9, "load"), (0.3, None), 2, Status.MET),
-        (0.6, (0.9, "load"), (0.9, "load"), 2, Status.UNDECIDED),  # what is in doubt decides nothing
-        (0.6, (0.3, "load"), (0.3, "load"), 2, Status.UNDECIDED),
+        (0.6, (0.7, "load"), (0.7, "load"), 2, Status.UNDECIDED),  # twice in doubt: an interval around both, wider
+        (0.6, (0.5, "load"), (0.5, "load"), 2, Status.UNDECIDED),
+        (0.6, (0.3, "load"), (0.9, "load"), 2, Status.UNDECIDED),
+        (0.6, (0.9, "load"), (0.9, "load"), 2, Status.VIOLATED),  # 0.9 * 0.98 * 0.75 = 0.66
+        (0.6, (0.3, "load"), (0.3, "load"), 2, Status.MET),
         (None, (0.3, "load"), None, 1, Status.MET),  # nothing hangs on it
     ],
 )
@@ -240,6 +243,12 @@ def test_a_second_look_where_one_may_change_the_verdict(
     assert asked == [SEARCH, THOROUGH][:looks]
     verdicts = bounds.judge(found, (Step.LATENCY,), 0.0)
     assert [v.status for v in verdicts] == ([] if limit is None else [status])
+    if second is not None and second[1]:
+        (verdict,) = verdicts
+        assert found[LATENCY_RATIO].value == verdict.value == second[0]
+        assert found[LATENCY_RATIO].low == pytest.approx(0.75 * 0.98 * min(first[0], second[0]))
+        assert found[LATENCY_RATIO].high == pytest.approx(1.25 * 1.02 * max(first[0], second[0]))
+        assert "in doubt: load" in found[LATENCY_RATIO].provenance
 
 
 def test_a_shared_core_is_a_doubt() -> None:

@@ -140,7 +140,8 @@ def candidate_line(candidate: Candidate) -> str:
     if candidate.state is State.FAILED and candidate.outcome is not None and candidate.outcome.failure is not None:
         return f"{head} failed: {candidate.outcome.failure['reason'][:100]}"
     broken = next((v for v in candidate.verdicts if v.status is Status.VIOLATED), None)
-    why = f": {broken.metric} {broken.value:.4g}, {broken.side} {broken.bound:g}" if broken else ""
+    how = "foretold " if candidate.foretold else ""
+    why = f": {how}{broken.metric} {broken.value:.4g}, {broken.side} {broken.bound:g}" if broken else ""
     accuracy, latency = candidate.measurement("accuracy"), candidate.value("latency_ms")
     if accuracy is not None:
         head += f" acc {accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"

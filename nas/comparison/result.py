@@ -29,8 +29,8 @@ _ALIKE: Final = (
 _CAVEATS: Final = (
     "The members were chosen by the search on images of these subjects, which the known networks were not: in that "
     "they have an advantage that these intervals do not contain (the subjects set aside are free of it: nas certify).",
-    "File bytes and latencies are of the networks with fresh weights; they do not depend on the weights' values. Their "
-    "intervals are the range of the blocks' medians.",
+    "Files and latencies are of the networks with made-up weights: neither depends on what a network has learned. The "
+    "intervals of latencies are the range of the blocks' medians.",
 )
 
 

@@ -1,4 +1,4 @@
-"""The files of a network that is not trained: what they weigh and how fast they are depends on no weight's value."""
+"""The files of a network that is not trained, as large and as fast as those of a trained one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from nas.networks.tflite import check_same_output, run_tflite, to_tflite
 
 FLOAT: Final = "model.tflite"
 INT8: Final = "model.int8.tflite"
+_NOISE: Final = 0.01  # too little to make anything overflow
 _COMPARED: Final = 8  # images on which the float file is compared with the model
 
 
 def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, *, seed: int) -> dict[str, bytes]:
-    """Both TFLite files of ``network`` with fresh weights, and under ``name`` as JSON what is known of them.
+    """Both TFLite files of ``network`` with made-up weights, and under ``name`` as JSON what is known of them.
+
+    The weights are fresh ones with noise on all of them: the converter keeps equal constants once, and many are equal
+    or zero at birth.
 
     The JSON says ``params``, ``macs``, how the latter were counted, each file's SHA-256 (``files``), and where there is
     no int8 file, why (``int8_failure``, else null).
@@ -42,6 +46,7 @@ def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, 
 
     with tf.device("/CPU:0"):  # a GPU's reduced precision would show in the comparison
         model = build_network(network, tf_keras, seed=seed)
+        _disturb(model, seed)
         chosen = as_input(spread_of(images))
         files = {FLOAT: to_tflite(model)}
         check_same_output(model, files[FLOAT], chosen[:_COMPARED])
@@ -54,6 +59,16 @@ def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, 
         "int8_failure": failure,
     }
     return {**files, name: json.dumps(told).encode()}  # in this order: who finds the last one finds all
+
+
+def _disturb(model: Any, seed: int) -> None:
+    """Makes weights that no two layers share; variances stay positive."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        values = layer.get_weights()
+        floating = (v.dtype.kind == "f" for v in values)
+        noise = (_NOISE * rng.random(v.shape) for v in values)
+        layer.set_weights([v + n if f else v for v, n, f in zip(values, noise, floating, strict=True)])
 
 
 def _costs(network: Network, model: Any) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _interleaved(content: bytes, reference: bytes, protocol: LatencyProtocol) ->
         if time.monotonic() > end and len(quiet) + len(disturbed) >= _FEWEST:
             break
     disturbed.sort(key=lambda pair: max(block.off_core for block in pair))
-    missing = max(_FEWEST - len(quiet), 0)
+    missing = protocol.blocks - len(quiet) if len(quiet) < _FEWEST else 0
     return quiet + disturbed[:missing], len(quiet) + len(disturbed)
 
 

@@ -107,7 +107,8 @@ This takes about {count} times a second and a half, and writes `measurements.jso
 Where there is no Python, such as on a phone.  On Android, from the computer that the phone is connected to, with the
 binary for its instruction set in this folder:
 
-    adb push . /data/local/tmp/nas-pack
+    adb shell mkdir -p /data/local/tmp/nas-pack
+    adb push network-*.tflite benchmark_model /data/local/tmp/nas-pack/
     adb shell chmod 755 /data/local/tmp/nas-pack/benchmark_model
     mkdir -p logs
     for f in network-*.tflite; do
