@@ -1,6 +1,6 @@
 """A run's front against nano-b-redrawn and mini-Xception, from scratch on the same folds by the same recipe.
 
-    python benchmarks/against_known.py RUN [--pick all] [--folds 5] [--epochs 60] [--seeds 1] [--data PATH]
+    python benchmarks/against_known.py RUN [--pick all|ID,ID] [--folds 5] [--epochs 60] [--seeds 1] [--data PATH]
 
 Calls Run.compare() and prints its table, then what it shows of each known network: whether a member of the front has
 fewer parameters and lower latency and is not worse by more than a point (paired, one-sided 95 %, corrected for the
@@ -51,7 +51,7 @@ def main() -> None:
     a = parser.parse_args()
     with CertifyView(quiet=True) as view:
         found = nas.open_run(a.run).compare(
-            KNOWN, pick=a.pick, folds=a.folds, epochs=a.epochs, seeds=a.seeds, dataset=a.data, watcher=view
+            KNOWN, pick=a.pick.split(","), folds=a.folds, epochs=a.epochs, seeds=a.seeds, dataset=a.data, watcher=view
         )
     print(found.to_markdown())
     print(fast_enough(found))
