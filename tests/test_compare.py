@@ -518,8 +518,8 @@ def made_row(name: str, figures: tuple[float, float], hits: np.ndarray, *, membe
     """Parameters and latency ratio, the latter within 1 %; one image a subject, of two classes."""
     params, ratio = figures
     n = len(hits)
-    labels = np.zeros(n, np.int64)
-    pooled = Pooled(np.arange(n), labels, np.where(hits, 0, 1), np.arange(n), np.zeros(n, np.int64), 2)
+    labels = np.arange(n) % 2
+    pooled = Pooled(np.arange(n), labels, np.where(hits, labels, 1 - labels), np.arange(n), np.zeros(n, np.int64), 2)
     exact = {"params": params, "accuracy": float(hits.mean()), "latency_ms": ratio}
     told = {key: Measurement.exact(value, "", "made up") for key, value in exact.items()}
     told["latency_ratio"] = Measurement(ratio, 0.99 * ratio, 1.01 * ratio, "ratio", 5, "made up")
@@ -565,6 +565,15 @@ def test_statements_count_how_many_members_were_tried() -> None:
     assert statement.member == f"m{int(np.argmax(bounds))}"
     (with_luck,) = statements([*tried, rival], SeedNoise(0.02**2, 4))
     assert "shown, and better" not in with_luck.text
+
+
+def test_who_guesses_shows_nothing() -> None:
+    guessing, learned = right_on(0.5), right_on(0.7)
+    rival = made_row("rival", (100, 1.0), guessing, member=False)
+    (none,) = statements([made_row("m", (90, 0.5), guessing, member=True), rival], None)
+    assert not none.shown and none.member is None and "train longer" in none.text
+    (one,) = statements([made_row("m", (90, 0.5), learned, member=True), rival], None)
+    assert one.better and one.text.endswith("rival itself cannot be told from guessing: it has hardly learned")
 
 
 def test_cells() -> None:

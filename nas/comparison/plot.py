@@ -39,7 +39,8 @@ def _draw(comparison: Comparison) -> Figure:
     handles, labels = panels[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=6, bbox_to_anchor=(0.5, 0.045))
     a = comparison.about
-    told = f"{a['caption']}; {a['protocol']['folds']} folds, {a['protocol']['epochs']} epochs from scratch"
+    start = "" if a["pretrained"] else " from scratch"
+    told = f"{a['caption']}; {a['protocol']['folds']} folds, {a['protocol']['epochs']} epochs{start}"
     figure.text(0.01, 0.012, told, size=5.5, color="#444444")
     lines = -(-(len(labels)) // 4)
     figure.subplots_adjust(left=0.07, right=0.985, top=0.97, bottom=0.2 + 0.042 * lines, wspace=0.06)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from nas.comparison.rows import Row, difference
 from nas.statistics.accuracy import SeedNoise
 from nas.statistics.correction import corrected_confidence
@@ -43,6 +45,7 @@ def statements(rows: Sequence[Row], noise: SeedNoise | None) -> list[Statement]:
 
     A member qualifies where it has fewer parameters and the interval of its latency ratio lies below the rival's.  The
     test of non-inferiority is one-sided at :data:`CONFIDENCE`, corrected for how many members qualify (Bonferroni).
+    Members that cannot be told from guessing show nothing; a known network that cannot is told of.
 
     Args:
         rows: of members and known networks.
@@ -62,7 +65,12 @@ def _statement(rival: Row, members: Sequence[Row], noise: SeedNoise | None) -> S
         why = "none of those with fewer parameters is surely faster" if nearly else "no member has fewer parameters"
         return Statement(rival.name, False, False, None, f"{rival.name}: not shown ({why})")
     level = corrected_confidence(CONFIDENCE, len(fitting))
-    found = [(m, d) for m in fitting if (d := difference(m, rival, noise, 2 * level - 1)) is not None]
+    found = [
+        (m, d) for m in fitting if not _guesses(m) and (d := difference(m, rival, noise, 2 * level - 1)) is not None
+    ]
+    if not found:
+        why = "no member that is smaller and faster can be told from one that names the commonest class: train longer"
+        return Statement(rival.name, False, False, None, f"{rival.name}: not shown ({why})")
     member, gap = max(found, key=lambda pair: pair[1].low)
     shown, better = gap.low >= -MARGIN, gap.low > 0
     return Statement(rival.name, shown, better, member.id, _text(member, rival, gap, len(fitting)))
@@ -76,6 +84,13 @@ def _faster(member: Row, rival: Row) -> bool:
     return member.figures["latency_ratio"].high < rival.figures["latency_ratio"].low
 
 
+def _guesses(row: Row) -> bool:
+    """Whether its accuracy cannot be told from that of naming the commonest class always."""
+    if row.pooled is None:
+        return True
+    return row.figures["accuracy"].low <= float(np.bincount(row.pooled.labels).max() / len(row.pooled.labels))
+
+
 def _text(member: Row, rival: Row, gap: Difference, tests: int) -> str:
     ends = f"{100 * gap.value:+.1f} points, interval from {100 * gap.low:+.1f} on"
     how = f"one-sided {CONFIDENCE:.0%}" + (f", corrected for {tests} members" if tests > 1 else "")
@@ -86,9 +101,10 @@ def _text(member: Row, rival: Row, gap: Difference, tests: int) -> str:
     else:
         word = f"not shown (the interval reaches beyond -{100 * MARGIN:.0f})"
     a, b = member.figures, rival.figures
+    doubt = f". {rival.name} itself cannot be told from guessing: it has hardly learned" if _guesses(rival) else ""
     return (
         f"{rival.name}: a member with fewer parameters and lower latency, not worse by more than {100 * MARGIN:.0f} "
         f"point: {word}. {member.name} has {a['params'].value:,.0f} < {b['params'].value:,.0f} parameters, "
         f"{a['latency_ms'].value:.3g} < {b['latency_ms'].value:.3g} ms, accuracy {a['accuracy'].value:.1%} against "
-        f"{b['accuracy'].value:.1%}: {ends} ({how})"
+        f"{b['accuracy'].value:.1%}: {ends} ({how}){doubt}"
     )
