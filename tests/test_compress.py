@@ -20,6 +20,7 @@ from handmade import trained
 from make_run import make_run
 
 from nas.api import Run
+from nas.cli.compress import _again
 from nas.compression.compress import CompressOrder, Unwatched, compress
 from nas.compression.contents import float_operators, kernels_of, zip_bytes
 from nas.compression.make import CompressionError, check
@@ -42,7 +43,7 @@ from nas.networks.tflite import run_tflite, to_tflite
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.predictions import Predictions
-from nas.run.variants import VARIANT, Variant, read_variant, variant_file, variants_of
+from nas.run.variants import VARIANT, Variant, keep_variant, read_variant, variant_file, variants_of
 from nas.rung import Rung
 from nas.settings import Settings
 from nas.statistics.paired import paired_difference
@@ -350,6 +351,23 @@ def test_from_the_command_line_to_the_front_and_out(run: Run, tmp_path: Path) ->
     assert np.array_equal(ours, theirs) and read(files[0]).classes == ("across", "down", "square")
     assert card["sha256"] == hashlib.sha256(files[0].read_bytes()).hexdigest()
     assert card["classes"] == ["across", "down", "square"] and card["file_sha256"] == told["file_sha256"]
+
+
+def test_variants_stay_listed_when_latencies_are_measured_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    member = run.front.members[0].id
+    keep_variant(run.directory, Variant(member, "qat", "qat", 1, "0" * 64, failure={"reason": "made up"}), None)
+    monkeypatch.setattr("nas.remeasuring.remeasure", lambda *given: [])
+    run.remeasure(member)
+    rows = {m["id"]: m["variants"] for m in json.loads((run.path / "front.json").read_text())["members"]}
+    assert [row["failure"] for row in rows[member] if row["name"] == "qat"] == ["made up"]
+
+
+@pytest.mark.parametrize(
+    ("anew", "end"), [(False, "--epochs 20 --data 'my faces.npz'"), (True, "--epochs 20 --data 'my faces.npz' --again")]
+)
+def test_an_interrupted_command_says_with_what_it_goes_on(anew: bool, end: str) -> None:
+    given = {"pick": "knee", "method": "qat,prune:0.5", "epochs": 20, "data": "my faces.npz"}
+    assert _again("RUN", given, anew=anew) == f"nas compress RUN --pick knee --method qat,prune:0.5 {end}"
 
 
 def _history(run: Run) -> list[dict[str, Any]]:
