@@ -39,7 +39,10 @@ def test_the_two_commands_are_those_that_ci_runs() -> None:
     assert "pytest" in words
     ci = (Path(__file__).parents[1] / ".ci" / "run").read_text()
     assert "'.[dev]'" in ci
-    assert ci.rstrip().endswith("pytest")
+    assert re.findall(r"pytest [^\n]*tests\.log.*", ci) == [
+        'pytest 2>&1 | tee "$work/tests.log" || status=$?'
+    ]  # all of it
+    assert ci.rstrip().endswith('tail -n 3 "$work/tests.log"\nexit $status')
 
 
 def test_the_constraints_shown_are_valid(tmp_path: Path) -> None:
