@@ -119,9 +119,9 @@ def _fold() -> tuple[HeldImages, Any]:
     return HeldImages.of_data(data, split), data.labels[split.folds[0].train]
 
 
-def bench_in(folder: Path, weights: bytes) -> Bench:
+def bench_in(folder: Path, weights: bytes, a: ResidualArchitecture = LINKED) -> Bench:
     directory = RunDirectory(folder)
-    candidate = replace(trained(3, 0.9), id=LINKED.id, architecture=LINKED.to_json(), cost=LINKED.cost())
+    candidate = replace(trained(3, 0.9), id=a.id, architecture=a.to_json(), cost=a.cost())
     directory.store(candidate.id, {WEIGHTS: weights})
     return Bench(candidate, CompressOrder(directory, (), RECIPE, 4, *_fold()))
 
@@ -449,6 +449,21 @@ def test_int8_files_compute_in_int8(compressed: tuple[Bench, dict[str, Variant],
     assert float_operators(content) == []
     assert {k.number for k in kernels_of(content)} == {"int8"}
     assert (made[name].value("size_bytes") or 1e9) < made[name].original["size_bytes"].value
+
+
+@pytest.mark.slow
+def test_separable_and_pooled_stages_are_pruned_and_compute_in_int8(tmp_path: Path) -> None:
+    """No normalisation lies between a depthwise convolution and the 1x1 convolution behind it."""
+    stages = Stage(8, (8,), separable=True), Stage(12, (8,), separable=True, pooled=True)
+    a = ResidualArchitecture((16, 16, 1), 3, 8, 1, stages, (Link(0, 0, 1, 0),))
+    images, labels = _fold()
+    bench = bench_in(tmp_path, weights_of(a.graph(), (images.calibration, labels), epochs=1), a)
+    made = bench.make("prune-qat:0.5", epochs=2)["prune-qat-0.5"]
+    assert made.failure is None
+    kernels = kernels_of(bench.content(made))
+    assert float_operators(bench.content(made)) == [] and {k.number for k in kernels} == {"int8"}
+    assert [k.operator for k in kernels].count("DEPTHWISE_CONV_2D") == 4
+    assert all(k.zeros >= k.weights // 2 for k in kernels if k.operator == "CONV_2D" and k.weights > 9)
 
 
 @pytest.mark.slow
