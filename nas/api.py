@@ -312,7 +312,7 @@ class Run:
             candidates = self.candidates
             front = self.front_of(candidates)
             found = remeasure(self.directory, chosen(front, candidates, pick), candidates[0])
-            FrontWriter(self.directory).write(front)
+            FrontWriter(self.directory, variant_rows(self.directory)).write(front)
         return found
 
     def rebuild(self) -> Front:

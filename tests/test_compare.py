@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from make_run import make_run
 
 from nas.api import Run
 from nas.certificates.results import Pooled
+from nas.comparison.files import Converted
 from nas.comparison.known import KNOWN, known_network, known_networks
 from nas.comparison.protocol import ComparisonProtocol
 from nas.comparison.result import Comparison
@@ -30,7 +32,7 @@ from nas.comparison.statements import statements
 from nas.comparison.table import COLUMNS, cell
 from nas.cost import cost_of
 from nas.deploy.converted import FLOAT, INT8, converted_files
-from nas.deploy.latency import Latency, measure_latency
+from nas.deploy.latency import SEARCH, THOROUGH, Latency, LatencyProtocol, measure_latency
 from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.evaluate import Evaluation
@@ -352,8 +354,8 @@ def converted_once(job: Job, bundle: Bundle) -> dict[str, bytes]:
     return _CONVERTED[key]
 
 
-def timed_once(content: bytes, reference: bytes | None = None) -> Latency:
-    """A real latency; the same for all tests with the same files."""
+def timed_once(content: bytes, reference: bytes | None = None, protocol: LatencyProtocol = SEARCH) -> Latency:
+    """A real latency; the same for all tests with the same files, and for a second look at them."""
     key = content, reference
     if key not in _TIMED:
         _TIMED[key] = measure_latency(content, reference)
@@ -439,6 +441,26 @@ def test_the_table_and_what_it_rests_on(run: Run, bench: Bench) -> None:
         assert row.failures == ()
         assert {"balanced_accuracy", "macro_f1"} <= set(row.figures)
     _check_files(found, folder)
+
+
+def test_a_latency_in_doubt_is_measured_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = {
+        SEARCH: Latency(2.0, 1.8, 2.2, 50, 0.5, 0.4, 0.6, doubt="load"),
+        THOROUGH: Latency(2.1, 2.0, 2.4, 90, 0.55, 0.5, 0.7, doubt="load"),
+    }
+    monkeypatch.setattr("nas.comparison.files.measure_latency", lambda _, __, protocol=SEARCH: looks[protocol])
+    files = Converted(1, 1, "the graph", {FLOAT: b"file"}, None)
+    found, failures = files.latencies(b"reference")
+    assert failures == [] and all(m.doubt is None for m in found.values())
+    ms, ratio = found["latency_ms"], found["latency_ratio"]
+    assert (ms.value, ms.low, ms.high) == pytest.approx((2.1, 1.8 * 0.75, 2.4 * 1.25))
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((0.55, 0.4 * 0.75, 0.7 * 1.25))
+    assert found["fps"].low == pytest.approx(1000 / (2.4 * 1.25)) and "measured twice" in ms.provenance
+
+    looks[THOROUGH] = replace(looks[THOROUGH], doubt=None)
+    second, _ = files.latencies(b"reference")
+    assert (second["latency_ratio"].low, second["latency_ratio"].high) == (0.5, 0.7)
+    assert "latency_ratio" not in files.latencies(None)[0]
 
 
 def _check_files(found: Comparison, folder: Path) -> None:

@@ -20,6 +20,7 @@ from handmade import trained
 from make_run import make_run
 
 from nas.api import Run
+from nas.cli.compress import _again
 from nas.compression.compress import CompressOrder, Unwatched, compress
 from nas.compression.contents import float_operators, kernels_of, zip_bytes
 from nas.compression.make import CompressionError, check
@@ -42,7 +43,7 @@ from nas.networks.tflite import run_tflite, to_tflite
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.predictions import Predictions
-from nas.run.variants import VARIANT, Variant, read_variant, variant_file, variants_of
+from nas.run.variants import VARIANT, Variant, keep_variant, read_variant, variant_file, variants_of
 from nas.rung import Rung
 from nas.settings import Settings
 from nas.statistics.paired import paired_difference
@@ -118,9 +119,9 @@ def _fold() -> tuple[HeldImages, Any]:
     return HeldImages.of_data(data, split), data.labels[split.folds[0].train]
 
 
-def bench_in(folder: Path, weights: bytes) -> Bench:
+def bench_in(folder: Path, weights: bytes, a: ResidualArchitecture = LINKED) -> Bench:
     directory = RunDirectory(folder)
-    candidate = replace(trained(3, 0.9), id=LINKED.id, architecture=LINKED.to_json(), cost=LINKED.cost())
+    candidate = replace(trained(3, 0.9), id=a.id, architecture=a.to_json(), cost=a.cost())
     directory.store(candidate.id, {WEIGHTS: weights})
     return Bench(candidate, CompressOrder(directory, (), RECIPE, 4, *_fold()))
 
@@ -352,6 +353,23 @@ def test_from_the_command_line_to_the_front_and_out(run: Run, tmp_path: Path) ->
     assert card["classes"] == ["across", "down", "square"] and card["file_sha256"] == told["file_sha256"]
 
 
+def test_variants_stay_listed_when_latencies_are_measured_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    member = run.front.members[0].id
+    keep_variant(run.directory, Variant(member, "qat", "qat", 1, "0" * 64, failure={"reason": "made up"}), None)
+    monkeypatch.setattr("nas.remeasuring.remeasure", lambda *given: [])
+    run.remeasure(member)
+    rows = {m["id"]: m["variants"] for m in json.loads((run.path / "front.json").read_text())["members"]}
+    assert [row["failure"] for row in rows[member] if row["name"] == "qat"] == ["made up"]
+
+
+@pytest.mark.parametrize(
+    ("anew", "end"), [(False, "--epochs 20 --data 'my faces.npz'"), (True, "--epochs 20 --data 'my faces.npz' --again")]
+)
+def test_an_interrupted_command_says_with_what_it_goes_on(anew: bool, end: str) -> None:
+    given = {"pick": "knee", "method": "qat,prune:0.5", "epochs": 20, "data": "my faces.npz"}
+    assert _again("RUN", given, anew=anew) == f"nas compress RUN --pick knee --method qat,prune:0.5 {end}"
+
+
 def _history(run: Run) -> list[dict[str, Any]]:
     return [json.loads(p.read_text()) for p in sorted((run.path / "fronts").glob("*.json"))]
 
@@ -431,6 +449,21 @@ def test_int8_files_compute_in_int8(compressed: tuple[Bench, dict[str, Variant],
     assert float_operators(content) == []
     assert {k.number for k in kernels_of(content)} == {"int8"}
     assert (made[name].value("size_bytes") or 1e9) < made[name].original["size_bytes"].value
+
+
+@pytest.mark.slow
+def test_separable_and_pooled_stages_are_pruned_and_compute_in_int8(tmp_path: Path) -> None:
+    """No normalisation lies between a depthwise convolution and the 1x1 convolution behind it."""
+    stages = Stage(8, (8,), separable=True), Stage(12, (8,), separable=True, pooled=True)
+    a = ResidualArchitecture((16, 16, 1), 3, 8, 1, stages, (Link(0, 0, 1, 0),))
+    images, labels = _fold()
+    bench = bench_in(tmp_path, weights_of(a.graph(), (images.calibration, labels), epochs=1), a)
+    made = bench.make("prune-qat:0.5", epochs=2)["prune-qat-0.5"]
+    assert made.failure is None
+    kernels = kernels_of(bench.content(made))
+    assert float_operators(bench.content(made)) == [] and {k.number for k in kernels} == {"int8"}
+    assert [k.operator for k in kernels].count("DEPTHWISE_CONV_2D") == 4
+    assert all(k.zeros >= k.weights // 2 for k in kernels if k.operator == "CONV_2D" and k.weights > 9)
 
 
 @pytest.mark.slow

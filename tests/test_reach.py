@@ -12,6 +12,7 @@ import toy_family
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.architecture import Architecture
 from nas.errors import InputError
 from nas.families.residual_space import ResidualSpace, ResidualSpaceSpec
 from nas.indicator import COSTS, Constraint, Indicator
@@ -51,6 +52,18 @@ def spaces(draw: st.DrawFn) -> ResidualSpace:
     return ResidualSpace(ResidualSpaceSpec.model_validate(spec))
 
 
+def bounds_of(space: ResidualSpace) -> dict[str, tuple[int, int]]:
+    """The least and the most of each cost, by the ends of the space."""
+    cheap, dear = ([a.cost() for a in ends] for ends in (space.cheapest(), space.dearest()))
+    return {name: (min(getattr(c, name) for c in cheap), max(getattr(c, name) for c in dear)) for name in COSTS}
+
+
+def check_within(bounds: dict[str, tuple[int, int]], a: Architecture, how: str = "drawn") -> None:
+    cost = a.cost()
+    for name, (low, high) in bounds.items():
+        assert low <= getattr(cost, name) <= high, (how, name)
+
+
 @given(spaces(), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
 def test_no_architecture_is_cheaper_than_the_cheapest_or_dearer_than_the_dearest(
@@ -66,24 +79,19 @@ def test_no_architecture_is_cheaper_than_the_cheapest_or_dearer_than_the_dearest
             near = [e.apply(a) for e in space.edits(a)]
             a = near[int(rng.integers(len(near)))] if near else a
             drawn.append(a)
+    bounds, least_bytes = bounds_of(space), min(map(kernel_bytes, ends[0]))
     for a in drawn:
-        for name in COSTS:
-            value = getattr(a.cost(), name)
-            assert min(getattr(end.cost(), name) for end in ends[0]) <= value, name
-            assert max(getattr(end.cost(), name) for end in ends[1]) >= value, name
-        assert min(map(kernel_bytes, ends[0])) <= kernel_bytes(a)
+        check_within(bounds, a)
+        assert least_bytes <= kernel_bytes(a)
 
 
 @given(spaces())
 @settings(max_examples=25, deadline=None)
 def test_neighbours_of_the_ends_lie_between_them(space: ResidualSpace) -> None:
-    ends = space.cheapest(), space.dearest()
-    for end in (*ends[0], *ends[1]):
+    bounds = bounds_of(space)
+    for end in (*space.cheapest(), *space.dearest()):
         for edit in space.edits(end)[:60]:
-            cost = edit.apply(end).cost()
-            for name in COSTS:
-                assert min(getattr(e.cost(), name) for e in ends[0]) <= getattr(cost, name), (str(edit), name)
-                assert max(getattr(e.cost(), name) for e in ends[1]) >= getattr(cost, name), (str(edit), name)
+            check_within(bounds, edit.apply(end), str(edit))
 
 
 @pytest.mark.parametrize("metric", COSTS)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,10 +63,12 @@ def compress(
     from nas.api import open_run
     from nas.cli.hush import hushed
     from nas.cli.variants import show_variants
+    from nas.report.compressed import FILE
 
     opened = open_run(run)
     methods = [m.strip() for m in method.split(",")]
-    on_the_way = f"what is finished is kept. Go on with:  nas compress {quote(run)} --pick {pick} --method {method}"
+    given = {"pick": pick, "method": method, "epochs": epochs, "data": data}
+    on_the_way = f"what is finished is kept. Go on with:  {_again(run, given, anew=again)}"
     view = CompressView(quiet=as_json)
     variants: list[Variant] | None = None
     try:
@@ -86,13 +89,21 @@ def compress(
         console = Console(highlight=False, markup=False, emoji=False)
         show_variants(console, variants)
         console.print(f"measured on {opened.caption}", soft_wrap=True)
-        console.print(f"plot: {opened.directory.plots}/accuracy_bytes.png", soft_wrap=True)
+        plot = opened.directory.plots / f"{FILE}.png"
+        if plot.exists():  # it shows members of the front alone
+            console.print(f"plot: {plot}", soft_wrap=True)
         made = next((v for v in variants if v.failure is None), None)
         if made is not None:
             take = f"nas export {quote(str(opened.path))} --pick {made.label} --format tflite"
             console.print(f"take one home:  {take}", soft_wrap=True)
     if all(v.failure is not None for v in variants):
         raise typer.Exit(_ALL_FAILED)
+
+
+def _again(run: str, given: Mapping[str, object], *, anew: bool) -> str:
+    """The command that goes on; with other epochs it would make everything anew."""
+    words = [run, *(str(w) for name, value in given.items() if value is not None for w in (f"--{name}", value))]
+    return " ".join(["nas compress", *map(quote, words), *(["--again"] if anew else [])])
 
 
 class CompressView:

@@ -16,6 +16,7 @@ NOTE = (
     "accuracy, its interval and the paired difference (95 %, over test subjects; the luck of training is not in it) "
     "are of the files themselves, run by LiteRT on the out-of-fold images of fold 0"
 )
+DOUBT = "?: in doubt, since something else ran on the machine; nas compress --again times it again (and trains again)"
 
 _LEAST_WIDTH = 116  # a narrower terminal breaks the lines; figures that are cut short say nothing
 
@@ -49,6 +50,8 @@ def show_variants(console: Console, variants: Sequence[Variant]) -> None:
     for line in failures(variants):
         console.print(line, soft_wrap=True)
     console.print(NOTE, soft_wrap=True)
+    if any(m.doubt is not None for v in variants for m in (*v.measurements.values(), *v.original.values())):
+        console.print(DOUBT, soft_wrap=True)
 
 
 def failures(variants: Iterable[Variant]) -> list[str]:
@@ -67,9 +70,13 @@ def _cells(measured: Mapping[str, Measurement]) -> list[str]:
         "" if size is None else f"{size.value / 1000:.1f} kB",
         "" if packed is None else f"{packed.value / 1000:.1f} kB",
         "" if zeros is None else f"{zeros.value:.0%}",
-        "" if latency is None else f"{latency.value:.3f} ms",
-        "" if ratio is None else f"{ratio.value:.2f}",
+        "" if latency is None else f"{latency.value:.3f} ms{_doubt(latency)}",
+        "" if ratio is None else f"{ratio.value:.2f}{_doubt(ratio)}",
     ]
+
+
+def _doubt(measured: Measurement) -> str:
+    return "" if measured.doubt is None else " ?"
 
 
 def _points(difference: Measurement) -> list[str]:

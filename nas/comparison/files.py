@@ -10,8 +10,10 @@ from typing import Final
 
 from nas.decoding import field, of_kind
 from nas.deploy.converted import FLOAT, INT8
-from nas.deploy.latency import Latency, measure_latency
+from nas.deploy.latency import THOROUGH, measure_latency
 from nas.errors import DecodeError
+from nas.evaluation.evaluate import both, latency_measurements
+from nas.indicator import LATENCY_RATIO
 from nas.measurement import Measurement
 from nas.networks.tflite import ConversionError
 from nas.run.directory import RunDirectory
@@ -76,24 +78,21 @@ class Converted:
             if name not in self.files:
                 continue
             try:
-                found |= _figures(measure_latency(self.files[name], reference), prefix)
+                found |= _figures(self.files[name], reference, prefix)
             except ConversionError as error:
                 failures.append(f"{name} cannot be timed: {error}")
         return found, failures
 
 
-def _figures(latency: Latency, prefix: str) -> dict[str, Measurement]:
-    where = "this machine, 1 thread, batch 1, LiteRT with XNNPACK"
-    ms = _inside(latency.median_ms, latency.low_ms, latency.high_ms, "ms", latency.runs, where)
-    fps = _inside(1000 / ms.value, 1000 / ms.high, 1000 / ms.low, "images/s", latency.runs, "1000 / latency_ms")
-    found = {f"{prefix}latency_ms": ms, f"{prefix}fps": fps}
-    if latency.ratio is not None and latency.ratio_low is not None and latency.ratio_high is not None:
-        ends = latency.ratio, latency.ratio_low, latency.ratio_high
-        found[f"{prefix}latency_ratio"] = _inside(*ends, "ratio", latency.runs, f"to the reference's; {where}")
-    return found
-
-
-def _inside(value: float, low: float, high: float, *more: str | int) -> Measurement:
-    """The median over all runs may lie outside the range of the blocks' medians by a hair; an interval contains it."""
-    unit, runs, how = more
-    return Measurement(value, min(low, value), max(high, value), str(unit), int(runs), str(how))
+def _figures(content: bytes, reference: bytes | None, prefix: str) -> dict[str, Measurement]:
+    """Timed once, or twice where the first time is in doubt; what both leave in doubt has an interval around both."""
+    found = latency_measurements(measure_latency(content, reference), alone=True)
+    if any(m.doubt is not None for m in found.values()):
+        second = latency_measurements(measure_latency(content, reference, THOROUGH), alone=True)
+        found = {name: m if m.doubt is None else both(found[name], m) for name, m in second.items()}
+    if reference is None:
+        del found[LATENCY_RATIO]  # it is to another network than the other rows'
+    ms = found["latency_ms"]
+    ends = 1000 / ms.value, 1000 / ms.high, 1000 / ms.low
+    found["fps"] = Measurement(*ends, "images/s", ms.n, "1000 / latency_ms")
+    return {f"{prefix}{name}": m for name, m in found.items()}

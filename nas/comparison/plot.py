@@ -43,7 +43,7 @@ def _draw(comparison: Comparison) -> Figure:
     told = f"{a['caption']}; {a['protocol']['folds']} folds, {a['protocol']['epochs']} epochs{start}"
     figure.text(0.01, 0.012, told, size=5.5, color="#444444")
     lines = -(-(len(labels)) // 4)
-    figure.subplots_adjust(left=0.07, right=0.985, top=0.97, bottom=0.2 + 0.042 * lines, wspace=0.06)
+    figure.subplots_adjust(left=0.07, right=0.98, top=0.97, bottom=0.2 + 0.042 * lines, wspace=0.06)
     return figure
 
 

@@ -29,8 +29,8 @@ _ALIKE: Final = (
 _CAVEATS: Final = (
     "The members were chosen by the search on images of these subjects, which the known networks were not: in that "
     "they have an advantage that these intervals do not contain (the subjects set aside are free of it: nas certify).",
-    "Files and latencies are of the networks with made-up weights: neither depends on what a network has learned. The "
-    "intervals of latencies are the range of the blocks' medians.",
+    "Files and latencies are of the networks with made-up weights: neither depends on what a network has learned. "
+    "Intervals of latencies are 95 % by order statistics over blocks; what was in doubt was timed twice.",
 )
 
 

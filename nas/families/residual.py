@@ -7,9 +7,9 @@ convolutions from any earlier block's output to any later block's, as in Emotion
 A block is ``relu(conv2(relu(conv1(x))) + shortcut(x) + link)``, written as adds of two inputs.  Where a stage is
 *separable*, each 3x3 convolution is a depthwise one and a 1x1 convolution (Howard et al. 2017); where it is *pooled*,
 its first block keeps the resolution in its convolutions and halves it by 3x3 max pooling behind them, before the add
-(as in Xception, Chollet 2017).  The shortcut is the
-identity where shapes allow and a 1x1 convolution otherwise.  A link's sources are average-pooled to the target's
-resolution, concatenated, and go through one 1x1 convolution that contributes zero at birth.
+(as in Xception, Chollet 2017).  The shortcut is the identity where shapes allow and a 1x1 convolution otherwise.  A
+link's sources are average-pooled to the target's resolution, concatenated, and go through one 1x1 convolution that
+contributes zero at birth.
 """
 
 from __future__ import annotations
