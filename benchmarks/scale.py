@@ -147,7 +147,7 @@ def driver(folder: Path, candidates: int, sampler: str) -> None:
             )
     journal = (folder / "run" / "study.journal").stat().st_size
     print(f"journal {journal / len(search.candidates) / 1000:.1f} kB a trial; front of {len(search.front.members)}")
-    writer = FrontWriter(RunDirectory(folder / "run"))
+    writer = FrontWriter(RunDirectory(folder / "run"), {})
     (folder / "run" / "front.json").unlink()
     start = time.perf_counter()
     writer.write(search.front)

@@ -22,6 +22,7 @@ from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.limits import Limits
+from nas.evaluation.precision import precision_of
 from nas.evaluation.train import Recipe
 from nas.execution.bundled import bundled
 from nas.execution.drive import drive, foresee, ready
@@ -311,7 +312,8 @@ class Run:
         with self.directory.locked():
             candidates = self.candidates
             front = self.front_of(candidates)
-            found = remeasure(self.directory, chosen(front, candidates, pick), candidates[0])
+            file = precision_of(self.settings.quantized).file
+            found = remeasure(self.directory, chosen(front, candidates, pick), candidates[0], file=file)
             FrontWriter(self.directory, variant_rows(self.directory)).write(front)
         return found
 
@@ -458,8 +460,9 @@ class Run:
         """Times the front's members again, now that no evaluator is left."""
         from nas.remeasuring import remeasure_after_search
 
-        if state.front.members:
-            for line in remeasure_after_search(self.directory, state.front.members, state.candidates[0]):
+        members, file = state.front.members, precision_of(self.settings.quantized).file
+        if members:
+            for line in remeasure_after_search(self.directory, members, state.candidates[0], file):
                 listener.noticed(line)
 
     def _close(self, state: Search, space: SearchSpace) -> None:
@@ -894,7 +897,8 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     sampler_for(plan, settings.sampler, settings.seed, past=0)
     check_prototype(materials.space)
     check_reachable(materials.space, materials.indicator)
-    check_useful(settings.predicted_device, materials.indicator, settings.predicted_bound_ms)
+    file = precision_of(settings.quantized).what
+    check_useful(settings.predicted_device, materials.indicator, settings.predicted_bound_ms, file)
     return point
 
 

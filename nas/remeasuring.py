@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from nas.deploy.fingerprint import fingerprint
@@ -19,7 +20,6 @@ from nas.run.directory import RunDirectory
 from nas.run.remeasured import EVENT, Remeasured, remeasured_in
 from nas.silence import without_stderr
 
-FILE: Final = "model.tflite"
 AFTER_SEARCH: Final = LatencyProtocol(blocks=21, warm_seconds=0.2, most_seconds=1.5)
 AFTER_SEARCH_S: Final = 10.0  # for all members together: a search of five minutes stays one
 _SHARED: Final = "no core could be had that other evaluators leave alone"
@@ -60,6 +60,7 @@ def remeasure(
     prototype: Candidate,
     protocol: LatencyProtocol = THOROUGH,
     *,
+    file: str,
     told: Callable[[Remeasured], None] = lambda one: None,
     most_s: float = float("inf"),
 ) -> list[Remeasured]:
@@ -70,6 +71,7 @@ def remeasure(
         members: whose files.
         prototype: beside whose file, where it was kept; else beside the sentinel.
         protocol: how thoroughly.
+        file: name of the file by which the search judged them.
         told: follows it.
         most_s: seconds after which no further one is begun.
 
@@ -77,12 +79,13 @@ def remeasure(
         InputError: a file is missing or damaged.
         EnvironmentStopError: the disk is full.
     """
-    reference = _content(directory, prototype)
+    reference = _content(directory.model_file(prototype.id, file))
     end, found = time.monotonic() + most_s, []
     for member in members:
         if time.monotonic() >= end:
             break
-        path, content = directory.model_file(member.id, FILE), _content(directory, member)
+        path = directory.model_file(member.id, file)
+        content = _content(path)
         if content is None:
             raise InputError(f"{path}: not kept; only members of the current front and the prototype keep their file")
         try:
@@ -95,7 +98,9 @@ def remeasure(
     return found
 
 
-def remeasure_after_search(directory: RunDirectory, members: Sequence[Candidate], prototype: Candidate) -> list[str]:
+def remeasure_after_search(
+    directory: RunDirectory, members: Sequence[Candidate], prototype: Candidate, file: str
+) -> list[str]:
     """Times the members of a front that were not timed again on this machine, within :data:`AFTER_SEARCH_S` seconds.
 
     What cannot be measured is no reason for a search to fail: it stays as the search measured it.
@@ -104,19 +109,19 @@ def remeasure_after_search(directory: RunDirectory, members: Sequence[Candidate]
         What the user should know, one sentence each.
     """
     known, device = remeasured_in(directory), fingerprint().hash
-    due = [m for m in members if m.value("latency_ms") is not None and directory.model_file(m.id, FILE).is_file()]
+    due = [m for m in members if m.value("latency_ms") is not None and directory.model_file(m.id, file).is_file()]
     due = [m for m in due if m.id not in known or known[m.id].device != device]
     try:
         with without_stderr():  # LiteRT writes there, in the midst of a live view
-            found = remeasure(directory, due, prototype, AFTER_SEARCH, most_s=AFTER_SEARCH_S)
+            found = remeasure(directory, due, prototype, AFTER_SEARCH, file=file, most_s=AFTER_SEARCH_S)
     except InputError as error:
         return [f"not measured again: {error}"]
     return [f"measured again: {one}" for one in found if one.differs]
 
 
-def _content(directory: RunDirectory, candidate: Candidate) -> bytes | None:
+def _content(path: Path) -> bytes | None:
     try:
-        return directory.model_file(candidate.id, FILE).read_bytes()
+        return path.read_bytes()
     except OSError:
         return None
 

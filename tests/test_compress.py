@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.graph import Graph
 from nas.indicator import Indicator
 from nas.networks.build import build_model, get_weights, set_weights
-from nas.networks.tflite import run_tflite, to_tflite
+from nas.networks.tflite import open_interpreter, run_tflite, to_tflite
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.predictions import Predictions
@@ -476,6 +477,7 @@ def test_training_with_the_rounding_keeps_the_accuracy(compressed: tuple[Bench, 
         assert {s["learning_rate"] for s in stages.values()} == {RECIPE.learning_rate / 10}
 
 
+@pytest.mark.slow
 def test_a_quantized_search_judges_the_int8_file(tmp_path: Path) -> None:
     """Predictions, accuracy, size and latency are those of the file that is kept, float at no step of the way."""
     data = blobs(12)
@@ -498,6 +500,26 @@ def test_a_quantized_search_judges_the_int8_file(tmp_path: Path) -> None:
     assert measured["size_bytes"].value == len(content) and "int8" in measured["size_bytes"].provenance
     assert all("int8 TFLite file" in measured[name].provenance for name in ("accuracy", "latency_ms", "macro_f1"))
     assert 0 < outcome.worker["agreement_with_float"] <= 1
+
+
+def test_the_int8_file_at_birth_is_as_large_and_as_fast_as_a_trained_one(tmp_path: Path, weights: bytes) -> None:
+    """A link that is closed at birth has no range, and XNNPACK would not take what adds it."""
+    import tf_keras
+
+    data = blobs()
+    bundle = Bundle.of(data, make_split(data, folds=3, holdout=0.2, seed=0))
+    setup = Setup(LINKED.graph(), Indicator(()), RECIPE, quantized=True)
+    model = build_model(LINKED.graph(), tf_keras)
+    before = model.get_weights()
+    with contextlib.closing(Quiet(True, tmp_path)) as quiet:
+        newborn = Evaluation(bundle, setup, True, quiet)._newborn(model)
+    assert all(np.array_equal(now, then) for now, then in zip(model.get_weights(), before, strict=True))
+    with np.load(io.BytesIO(weights)) as file:
+        set_weights(model, dict(file))
+    trained_one = to_tflite(model, calibration=as_input(bundle.images[:50]))
+    assert len(newborn) == pytest.approx(len(trained_one), rel=0.01)
+    kernels = [Counter(op["op_name"] for op in open_interpreter(c)._get_ops_details()) for c in (newborn, trained_one)]
+    assert kernels[0] == kernels[1] and kernels[0]["DELEGATE"] > 0
 
 
 def test_a_run_says_that_it_is_quantized(run: Run) -> None:

@@ -116,6 +116,10 @@ def test_the_command_line_measures_here(tmp_path: Path, files: tuple[bytes, byte
     (tmp_path / "a.tflite").write_bytes(files[0])
     found = json.loads(nas_("device", "measure", "this-machine", tmp_path / "a.tflite", "--json").stdout)
     assert found["device"] == "this-machine" and found["files"][0]["median_ms"] > 0
+    assert found["files"][0]["beside"] == "sentinel-1"  # no other was given
+    here = ("device", "measure", "this-machine", tmp_path / "a.tflite")
+    shown = nas_(*here, "--reference", tmp_path / "a.tflite").stdout
+    assert "of the reference's" in shown and "sentinel" not in shown
     (tmp_path / "bad.tflite").write_bytes(b"bad")
     for arguments in (["this-machine", tmp_path / "bad.tflite"], ["this-machine", tmp_path / "gone"], ["toaster", "x"]):
         result = nas_("device", "measure", *arguments)
@@ -143,6 +147,7 @@ def test_ssh_measures_and_leaves_nothing_behind(server: Server, files: tuple[byt
     latency, itself = device.measure([small, large], large)
     assert 0 < latency.low_ms <= latency.median_ms and latency.runs >= 25
     assert latency.ratio is not None and itself.ratio is not None and latency.ratio < 0.8 < itself.ratio < 1.25
+    assert latency.beside == "reference"
     assert device.fingerprint()["processor"] == ThisMachine().fingerprint()["processor"]
     assert list(server.there.iterdir()) == []
     assert device.measure([]) == []
@@ -155,7 +160,9 @@ def test_ssh_from_a_device_file_on_the_command_line(server: Server, tmp_path: Pa
     result = nas_("device", "measure", described, tmp_path / "a.tflite", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert found["files"][0]["median_ms"] > 0 and found["fingerprint"]["reached_by"] == "ssh"
+    (row,) = found["files"]
+    assert row["median_ms"] > 0 and found["fingerprint"]["reached_by"] == "ssh"
+    assert (row["ratio"], row["beside"], row["protocol"]) == (None, "", None)  # no reference; another program timed it
 
 
 def test_ssh_says_what_is_wrong_and_leaves_nothing_behind(
@@ -218,7 +225,7 @@ def test_adb_measures_and_leaves_nothing_behind(
     device = AdbDevice(str(HERE / "fake_benchmark_model.py"), "R58M12ABCDE")
     latency = device.measure([small], large)[0]
     assert latency.median_ms == pytest.approx(len(small) / 1000) and latency.runs == 150
-    assert latency.ratio == pytest.approx(len(small) / len(large))
+    assert latency.ratio == pytest.approx(len(small) / len(large)) and latency.beside == "reference"
     monkeypatch.setenv("FAKE_BINARY", "old")  # prints means only
     assert device.measure([small])[0].median_ms == pytest.approx(len(small) / 1000, rel=1e-4)
     assert device.fingerprint() == {

@@ -23,6 +23,7 @@ import nas
 from nas.data.dataset import Dataset
 from nas.errors import EnvironmentStopError, InputError
 from nas.evaluation.cores import CoreLease
+from nas.run.atomic import write_together
 from nas.run.candidate import Candidate, State
 from nas.run.directory import RunDirectory
 from nas.run.lock import locked
@@ -138,6 +139,31 @@ def test_a_torn_line_is_not_cut_where_its_bytes_cannot_be_kept(
     assert "torn" in result.stdout
     assert [p.read_bytes() for p in run.glob("*.torn-*")] == [b'{"op_code": 4, "worker']
     intact(run, before)
+
+
+def test_files_that_are_interrupted_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.run.atomic.os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_together({tmp_path / "new" / "a": b"1", tmp_path / "new" / "b": b"2"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EnvironmentStopError, match="no regular file"):
+        write_together({tmp_path / "a": b"1", tmp_path / "pipe": b"2"})
+    assert [p.name for p in tmp_path.iterdir()] == ["pipe"] and (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
+def test_a_full_standard_output_is_one_line(run: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "nas.cli.main", "front", str(run), "--json"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 4 and result.stderr.count("\n") == 1 and "no space left" in result.stderr
 
 
 def test_files_may_not_grow_further(tmp_path: Path, npz: Path, made_up: Fabrication) -> None:

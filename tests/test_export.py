@@ -354,7 +354,9 @@ def test_what_the_card_says_of_a_file(case: Case, name: str) -> None:
     assert entry["tolerance"] == TOLERANCES[name].to_json()
     if name in TFLITE:
         found = entry["latency"]
-        assert 0 < found["low_ms"] <= found["median_ms"] * 1.5 and ("ratio" in found) == (name != "tflite")
+        assert 0 < found["low_ms"] <= found["median_ms"] <= found["high_ms"] and found["ratio"] > 0
+        assert found["beside"] == ("sentinel-1" if name == "tflite" else "model.tflite")
+        assert f"of `{found['beside']}`'s" in case.paths["card-md"].read_text()
     else:
         assert "latency" not in entry and "LiteRT" in entry["latency_missing"]
 

@@ -391,7 +391,9 @@ def test_a_predicted_device_that_a_search_cannot_use(tmp_path: Path, npz: Path, 
         ("none", path, "constraints have none"),
         (bounds, tmp_path / "gone.json", "gone.json"),
         (bounds, bounds, "fit it again"),
+        (bounds, f"{path} --quantized", "foretells the float32 TFLite file, and this search judges the int8 TFLite"),
     ):
-        result = begin(tmp_path / "run", npz, "--constraints", constraints, "--predicted-device", given_path)
+        given = str(given_path).split()
+        result = begin(tmp_path / "run", npz, "--constraints", constraints, "--predicted-device", *given)
         assert result.exit_code == 2 and told in result.output
         assert not (tmp_path / "run").exists()

@@ -30,9 +30,11 @@ from nas.run.candidate import Candidate
 from nas.run.directory import FrontWriter, RunDirectory
 from nas.run.front import front_of
 from nas.run.remeasured import Remeasured, latency_lines, remeasured_in
+from nas.run.variants import Variant, keep_variant
 
 QUICK = LatencyProtocol(blocks=5, block_seconds=0.01, warm_seconds=0.02, most_seconds=0.5)
 SMALL = plain_network([(8, 2), (8, 2)], "small")
+FILE = "model.tflite"
 DEVICE = fingerprint().hash
 
 
@@ -50,7 +52,7 @@ def directory(tmp_path: Path) -> RunDirectory:
 
 
 def store(directory: RunDirectory, candidate: Candidate, content: bytes) -> None:
-    directory.store(candidate.id, {"model.tflite": content})
+    directory.store(candidate.id, {FILE: content})
 
 
 def test_finalists_are_timed_again_and_compared(directory: RunDirectory) -> None:
@@ -63,7 +65,7 @@ def test_finalists_are_timed_again_and_compared(directory: RunDirectory) -> None
     for candidate in (prototype, slower, same, elsewhere):
         store(directory, candidate, sentinel())
     seen: list[Remeasured] = []
-    found = remeasure(directory, [slower, same, elsewhere], prototype, QUICK, told=seen.append)
+    found = remeasure(directory, [slower, same, elsewhere], prototype, QUICK, file=FILE, told=seen.append)
     assert found == seen and [one.id for one in found] == [slower.id, same.id, elsewhere.id]
     one, other, third = found
     assert one.beside == "prototype" and one.change is not None and one.differs
@@ -81,7 +83,7 @@ def test_finalists_are_timed_again_and_compared(directory: RunDirectory) -> None
 def test_without_the_prototypes_file_the_sentinel_stands_in(directory: RunDirectory) -> None:
     prototype, member = timed(0, 0.9, 1.0), timed(1, 0.8, 0.5, device=DEVICE)
     store(directory, member, SMALL)
-    (one,) = remeasure(directory, [member], prototype, QUICK)
+    (one,) = remeasure(directory, [member], prototype, QUICK, file=FILE)
     assert one.beside == "sentinel-1" and one.ratio < 1
     assert one.change == pytest.approx(one.latency_ms / 0.5 - 1)  # of the milliseconds
 
@@ -89,14 +91,14 @@ def test_without_the_prototypes_file_the_sentinel_stands_in(directory: RunDirect
 def test_front_json_tells_of_it(directory: RunDirectory) -> None:
     prototype, member = timed(0, 0.8, 1.0), timed(1, 0.9, 0.5, device=DEVICE)
     front = front_of([prototype, member], objectives_of(["accuracy", "params"]), (0.1, 1e6))
-    writer = FrontWriter(directory)
+    writer = FrontWriter(directory, {})
     writer.write(front)
     keys = ("latency_remeasured_ms", "latency_remeasured_ratio", "latency_differs")
     before = json.loads((directory.path / "front.json").read_text())["members"]
     assert all(m[key] is None for m in before for key in keys)
     store(directory, prototype, sentinel())
     store(directory, member, sentinel())
-    (one,) = remeasure(directory, [member], prototype, QUICK)
+    (one,) = remeasure(directory, [member], prototype, QUICK, file=FILE)
     writer.write(front)
     after = {m["id"]: m for m in json.loads((directory.path / "front.json").read_text())["members"]}
     assert [after[member.id][key] for key in keys] == [one.latency_ms, one.ratio, True]
@@ -106,23 +108,23 @@ def test_front_json_tells_of_it(directory: RunDirectory) -> None:
 def test_files_that_are_not_there(directory: RunDirectory) -> None:
     prototype, member = timed(0, 0.9, 1.0), timed(1, 0.8, 0.5)
     with pytest.raises(InputError, match="not kept"):
-        remeasure(directory, [member], prototype, QUICK)
+        remeasure(directory, [member], prototype, QUICK, file=FILE)
     store(directory, member, b"damaged")
     with pytest.raises(InputError, match="not a TFLite file"):
-        remeasure(directory, [member], prototype, QUICK)
+        remeasure(directory, [member], prototype, QUICK, file=FILE)
     assert directory.events("remeasured") == []
 
 
 def test_after_a_search_a_faulty_file_is_told_of_and_no_reason_to_fail(directory: RunDirectory) -> None:
     prototype, member = timed(0, 0.9, 1.0), timed(1, 0.8, 0.5, device=DEVICE)
-    assert remeasure_after_search(directory, [prototype, member], prototype) == []  # no files
+    assert remeasure_after_search(directory, [prototype, member], prototype, FILE) == []  # no files
     store(directory, member, b"damaged")
-    (line,) = remeasure_after_search(directory, [prototype, member], prototype)
+    (line,) = remeasure_after_search(directory, [prototype, member], prototype, FILE)
     assert line.startswith("not measured again") and "not a TFLite file" in line
     store(directory, member, SMALL)
-    remeasure_after_search(directory, [prototype, member], prototype)
+    remeasure_after_search(directory, [prototype, member], prototype, FILE)
     assert set(remeasured_in(directory)) == {member.id}
-    remeasure_after_search(directory, [prototype, member], prototype)
+    remeasure_after_search(directory, [prototype, member], prototype, FILE)
     assert len(directory.events("remeasured")) == 1  # once on each machine
 
 
@@ -187,6 +189,32 @@ def test_nas_remeasure(tmp_path: Path, npz: Path, made_up: Fabrication) -> None:
     assert [m["latency_remeasured_ms"] for m in members] == [one["latency_ms"], *[None] * (len(members) - 1)]
     assert members == json.loads(nas_("front", out, "--json").stdout)["members"]
     assert "latency measured again" in nas_("front", out).stdout
+
+
+def test_remeasuring_keeps_variants_and_takes_the_file_that_was_judged(
+    tmp_path: Path, npz: Path, made_up: Fabrication
+) -> None:
+    out = tmp_path / "run"
+    assert begin(out, npz, "--quantized", budget=2).exit_code == 0
+    run = open_run(out)
+    member = run.front.members[0].id
+    run.directory.store(member, {"model.int8.tflite": SMALL})
+    keep_variant(run.directory, Variant(member, "prune-0.8", "prune:0.8", 1, "0" * 64), b"a file")
+    (one,) = json.loads(nas_("remeasure", out, "--pick", member, "--json").stdout)
+    assert one["id"] == member and one["beside"] == "sentinel-1"  # the prototype's int8 file is not there
+    rows = [
+        json.loads(text)["members"][0]
+        for text in (
+            (out / "front.json").read_text(),
+            nas_("front", out, "--json").stdout,
+            nas_("resume", out, "--budget", "+1", "--json").stdout,
+        )
+    ]
+    for row in rows:
+        if row["id"] == member:
+            assert [v["name"] for v in row["variants"]] == ["prune-0.8"]
+            assert row["latency_remeasured_ms"] == one["latency_ms"]
+    assert [row["id"] for row in rows[:2]] == [member, member]
 
 
 # ---- second looks

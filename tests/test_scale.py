@@ -46,7 +46,7 @@ def test_a_candidate_costs_the_driver_the_same_early_and_late(tmp_path: Path) ->
     written = (tmp_path / "run" / "front.json").read_text()
     (tmp_path / "run" / "front.json").unlink()
     start = time.perf_counter()
-    FrontWriter(RunDirectory(tmp_path / "run")).write(search.front)
+    FrontWriter(RunDirectory(tmp_path / "run"), {}).write(search.front)
     assert time.perf_counter() - start < 1
     assert (tmp_path / "run" / "front.json").read_text() == written
 

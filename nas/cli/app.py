@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import typer
 
-from nas.errors import NasError
+from nas.errors import EnvironmentStopError, NasError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,5 +52,11 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError as error:  # the reader of our output has gone, as in `nas front RUN | head`
             sys.stderr.close()
             raise typer.Exit(0) from error
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else what is left in its buffer fails again at the end
+            typer.echo("error: standard output: no space left on device; make room, or write elsewhere", err=True)
+            raise typer.Exit(EnvironmentStopError.exit_code) from error
 
     return run

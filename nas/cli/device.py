@@ -68,22 +68,25 @@ def measure(
 
         nas device measure adb model.tflite --benchmark-model android_aarch64_benchmark_model
     """
+    from nas.cli.hush import hushed
     from nas.devices.devicefile import open_device
 
     contents = [_content(path) for path in files]
     opened = open_device(target, benchmark_model)
     beside = None if reference is None else _content(reference)
     typer.echo(f"measuring {len(files)} file{'s' * (len(files) > 1)} on {opened.name} ...", err=True)
-    found = opened.measure(contents, beside)
+    with hushed():
+        found = opened.measure(contents, beside)
     rows = [_row(path, latency) for path, latency in zip(files, found, strict=True)]
     if as_json:
         typer.echo(json.dumps({"device": opened.name, "fingerprint": opened.fingerprint(), "files": rows}, indent=1))
         return
     for row in rows:
-        ratio = "" if row["ratio"] is None else f"  {row['ratio']:.3f} of the reference's"
+        ratio = "" if row["ratio"] is None else f", {row['ratio']:.3f} of the {row['beside']}'s"
+        doubt = "" if row["doubt"] is None else f"; IN DOUBT: {row['doubt']}"
         typer.echo(
             f"{row['file']}: {row['median_ms']:.3f} ms [{row['low_ms']:.3f}, {row['high_ms']:.3f}], "
-            f"{row['runs']} runs{ratio}"
+            f"{row['runs']} runs{ratio}{doubt}"
         )
 
 
@@ -149,11 +152,14 @@ def fit(
         measured, where = read_measurements(measurements), str(measurements)
     else:
         from nas.api import open_run
+        from nas.evaluation.precision import precision_of
         from nas.settings import import_space
 
         opened = open_run(str(run))
         import_space(opened.settings.space)
-        measured, where = of_run(opened.candidates, opened.directory.settings().get("machine") or {}), str(opened.path)
+        machine = opened.directory.settings().get("machine") or {}
+        source = {**machine, "file": precision_of(opened.settings.quantized).what}
+        measured, where = of_run(opened.candidates, source), str(opened.path)
     try:
         fitted = fit_device(measured.graphs, measured.latencies_ms, measured.source)
     except InputError as error:
@@ -206,6 +212,4 @@ def _content(path: Path) -> bytes:
 
 
 def _row(path: Path, latency: Latency) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {"file": str(path), **asdict(latency)}
+    return {"file": str(path), **latency.to_json()}

@@ -251,8 +251,10 @@ def _training(path: Path | None, flip: bool, given: Mapping[str, Any]) -> dict[s
 
 
 def _conclude(run: Run, view: Any, *, as_json: bool) -> None:
+    from nas.run.variants import variant_rows
+
     if as_json:
-        typer.echo(json.dumps(run.front.to_json(run.remeasured), indent=1))
+        typer.echo(json.dumps(run.front.to_json(run.remeasured, variant_rows(run.directory)), indent=1))
     else:
         view.conclude(run)
 

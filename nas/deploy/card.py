@@ -166,8 +166,10 @@ def _latency(f: Mapping[str, Any]) -> str:
     if "latency" not in f:
         return f"not measured: {f['latency_missing']}" if "latency_missing" in f else "not measured"
     found = f["latency"]
-    ratio = f"; {found['ratio']:.2f} of `model.tflite`'s" if "ratio" in found else ""
-    return f"{found['median_ms']:.3g} ms [{found['low_ms']:.3g}, {found['high_ms']:.3g}]{ratio}"
+    beside = found.get("beside", "model.tflite")  # cards of the first version had no other
+    ratio = f"; {found['ratio']:.2f} of `{beside}`'s" if "ratio" in found else ""
+    doubt = f"; in doubt: {found['doubt']}" if "doubt" in found else ""
+    return f"{found['median_ms']:.3g} ms [{found['low_ms']:.3g}, {found['high_ms']:.3g}]{ratio}{doubt}"
 
 
 def _measured(measurements: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -25,9 +27,6 @@ _COMPARED: Final = 8  # images on which the float file is compared with the mode
 def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, *, seed: int) -> dict[str, bytes]:
     """Both TFLite files of ``network`` with made-up weights, and under ``name`` as JSON what is known of them.
 
-    The weights are fresh ones with noise on all of them: the converter keeps equal constants once, and many are equal
-    or zero at birth.
-
     The JSON says ``params``, ``macs``, how the latter were counted, each file's SHA-256 (``files``), and where there is
     no int8 file, why (``int8_failure``, else null).
 
@@ -46,11 +45,11 @@ def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, 
 
     with tf.device("/CPU:0"):  # a GPU's reduced precision would show in the comparison
         model = build_network(network, tf_keras, seed=seed)
-        _disturb(model, seed)
         chosen = as_input(spread_of(images))
-        files = {FLOAT: to_tflite(model)}
-        check_same_output(model, files[FLOAT], chosen[:_COMPARED])
-        int8, failure = _quantized(model, chosen)
+        with disturbed(model, seed):
+            files = {FLOAT: to_tflite(model)}
+            check_same_output(model, files[FLOAT], chosen[:_COMPARED])
+            int8, failure = _quantized(model, chosen)
     if int8 is not None:
         files[INT8] = int8
     told = {
@@ -61,14 +60,21 @@ def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, 
     return {**files, name: json.dumps(told).encode()}  # in this order: who finds the last one finds all
 
 
-def _disturb(model: Any, seed: int) -> None:
-    """Makes weights that no two layers share; variances stay positive."""
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        values = layer.get_weights()
-        floating = (v.dtype.kind == "f" for v in values)
-        noise = (_NOISE * rng.random(v.shape) for v in values)
-        layer.set_weights([v + n if f else v for v, n, f in zip(values, noise, floating, strict=True)])
+@contextmanager
+def disturbed(model: Any, seed: int) -> Iterator[None]:
+    """While entered, a model at birth has noise on its weights, so that its files are those of a trained one.
+
+    The converter keeps equal constants once, and many are equal or zero at birth.  A link that is closed at birth gives
+    an int8 tensor without a range, which XNNPACK leaves to slower kernels.  Variances stay positive.
+    """
+    rng, kept = np.random.default_rng(seed), model.get_weights()
+    floating = (v.dtype.kind == "f" for v in kept)
+    noise = (_NOISE * rng.random(v.shape) for v in kept)
+    model.set_weights([v + n if f else v for v, n, f in zip(kept, noise, floating, strict=True)])
+    try:
+        yield
+    finally:
+        model.set_weights(kept)
 
 
 def _costs(network: Network, model: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from nas.deploy.metadata import Metadata
 from nas.deploy.tflite_signed import signed
 from nas.errors import DecodeError, InputError
 from nas.networks.tflite import ConversionError, run_tflite
-from nas.run.atomic import write_atomic
+from nas.run.atomic import write_together
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.lock import utc_now
@@ -72,9 +72,9 @@ def export_variant(candidate: Candidate, name: str, order: VariantOrder) -> list
         )
     named = _named(content, candidate, variant, order)
     folder = order.out / variant.id / "variants" / variant.name
-    write_atomic(folder / FILE, named)
     card = _card(candidate, variant, order) | {"sha256": hashlib.sha256(named).hexdigest(), "size_bytes": len(named)}
-    write_atomic(folder / "card.json", json.dumps(card, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(card, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_together({folder / FILE: named, folder / "card.json": text})
     return [folder / FILE, folder / "card.json"]
 
 

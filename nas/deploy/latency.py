@@ -72,10 +72,10 @@ class Latency:
         runs, blocks: how many it rests on.
         ratio, ratio_low, ratio_high: to the reference, each block against the reference's blocks before and after it.
             Load strikes both, so that the quotient repeats far better than the milliseconds.
-        beside: the reference's name.
+        beside: the reference's name; empty where there was none.
         doubt: why it is not to be trusted: load that was seen; None where none was.
         device: hash of the machine's fingerprint.
-        protocol: how it was measured.
+        protocol: how it was measured; None where another program did.
     """
 
     median_ms: float
@@ -87,10 +87,15 @@ class Latency:
     ratio_high: float | None = None
     p90_ms: float | None = None
     blocks: int = 0
-    beside: str = SENTINEL
+    beside: str = ""
     doubt: str | None = None
     device: str = ""
-    protocol: LatencyProtocol = SEARCH
+    protocol: LatencyProtocol | None = None
+
+    @property
+    def threads(self) -> int:
+        """That worked on it."""
+        return 1 if self.protocol is None else self.protocol.threads
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

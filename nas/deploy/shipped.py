@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -34,7 +34,7 @@ def ship(name: str, network: str, trained: Trained, order: ExportOrder, referenc
         network: id of the architecture.
         trained: the network.
         order: the export that it belongs to.
-        reference: a TFLite file beside which this one is timed.
+        reference: the float32 TFLite file, beside which this one is timed; the sentinel where there is none.
 
     Raises:
         InputError: the format needs images, and there are none.
@@ -79,9 +79,9 @@ def check_file(name: str, content: bytes, trained: Trained) -> dict[str, Any]:
 
 
 def latency(content: bytes, reference: bytes | None) -> dict[str, Any]:
-    """Latency of the bytes of a TFLite file in ms, and its ratio to the reference's where there is one."""
-    measured = measure_latency(content, reference)
-    return {name: value for name, value in asdict(measured).items() if value is not None}
+    """Latency of the bytes of a TFLite file in ms, beside the float32 file of the same network, else the sentinel."""
+    measured = measure_latency(content, reference, beside=FORMATS["tflite"].file)
+    return {name: value for name, value in measured.to_json().items() if value is not None}
 
 
 def _quantization(content: bytes) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from nas.deploy.latency import Latency
 from nas.errors import InputError
+
+REFERENCE: Final = "reference"  # what a latency is beside, where the user gave a file for that
 
 
 class DeviceError(InputError):

@@ -130,17 +130,18 @@ def bounds_of(indicator: Indicator, bound_ms: float | None) -> Indicator:
     return indicator if bound_ms is None else Indicator((Constraint("latency_ms", bound_ms, True),))
 
 
-def check_useful(device: PredictedDevice | None, indicator: Indicator, bound_ms: float | None) -> None:
+def check_useful(device: PredictedDevice | None, indicator: Indicator, bound_ms: float | None, file: str) -> None:
     """Looks at what a search is told to reject by.
 
     Args:
         device: the predicted one; None where there is none.
         indicator: of the search.
         bound_ms: what candidates may take on the device; None where the indicator says.
+        file: what is judged of them, such as ``float32 TFLite file``.
 
     Raises:
-        InputError: there is nothing that the device could reject by, or the indicator's bounds, which hold on this
-            machine, would be compared with what is foretold of another.
+        InputError: there is nothing that the device could reject by; the indicator's bounds, which hold on this
+            machine, would be compared with what is foretold of another; or it foretells other files.
     """
     if device is None and bound_ms is not None:
         raise InputError(
@@ -148,6 +149,11 @@ def check_useful(device: PredictedDevice | None, indicator: Indicator, bound_ms:
         )
     if bound_ms is not None and not bound_ms > 0:
         raise InputError(f"a bound of {bound_ms:g} ms on the predicted device can never be met; give a number above 0")
+    if device is not None and device.file != file:
+        raise InputError(
+            f"the predicted device foretells the {device.file}, and this search judges the {file}: fit one to a run "
+            "that judges the same (nas device fit --run RUN)"
+        )
     if device is None or bound_ms is not None:
         return
     if not any(c.upper for c in indicator.at(Step.LATENCY)):

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from nas.deploy.latency import Latency, measure_latency
-from nas.devices.device import DeviceError
+from nas.devices.device import REFERENCE, DeviceError
 from nas.networks.tflite import ConversionError
 from nas.run.provenance import machine
 
@@ -26,6 +26,6 @@ class ThisMachine:
     def measure(self, files: Sequence[bytes], reference: bytes | None = None) -> list[Latency]:
         """Times each file in this process.  Raises DeviceError for one that LiteRT cannot run."""
         try:
-            return [measure_latency(content, reference) for content in files]
+            return [measure_latency(content, reference, beside=REFERENCE) for content in files]
         except ConversionError as error:
             raise DeviceError(f"{self.name}: {error}; give TFLite files") from error

@@ -24,6 +24,7 @@ from nas.graph import Graph
 from nas.measurement import Measurement, is_number
 
 SCHEMA: Final = 1
+FLOAT_FILE: Final = "float32 TFLite file"  # of packs; runs say of what they are
 LEAST: Final = 20  # networks: of fewer, the residuals tell no 95 % bound
 TAIL: Final = 0.05  # on either side of the interval
 MARGIN: Final = 0.05  # relative, on top of what the residuals tell
@@ -57,6 +58,11 @@ class PredictedDevice:
     def n(self) -> int:
         """How many networks it was fitted to."""
         return len(self.residuals)
+
+    @property
+    def file(self) -> str:
+        """Whose latency it foretells."""
+        return str(self.source.get("file", FLOAT_FILE))
 
     def predict(self, graph: Graph) -> Measurement:
         """What a network would take, in ms.

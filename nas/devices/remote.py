@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from nas.decoding import field, reason
 from nas.deploy.latency import Latency
-from nas.devices.device import DeviceError
+from nas.devices.device import REFERENCE, DeviceError
 from nas.devices.on_device import Failure, parse_benchmark
 from nas.errors import DecodeError
 from nas.measurement import is_number
@@ -81,7 +81,8 @@ def _latency(row: Mapping[str, Any]) -> Latency:
     values = {name: field(row, name, int, float) for name in names}
     if not all(is_number(v) and v > 0 for v in values.values()):
         raise DecodeError(f"latencies must be numbers above 0, got {values}")
-    return Latency(median_ms=values.pop("latency_ms"), **{**values, "runs": int(values["runs"])})
+    told = {**values, "runs": int(values["runs"]), "beside": REFERENCE}
+    return Latency(median_ms=told.pop("latency_ms"), **told)
 
 
 def from_logs(logs: Sequence[tuple[str, str | None]], what: str) -> Latency:
@@ -114,4 +115,5 @@ def from_logs(logs: Sequence[tuple[str, str | None]], what: str) -> Latency:
         ratio=quotient[0],
         ratio_low=quotient[1],
         ratio_high=quotient[2],
+        beside=REFERENCE if ratios else "",
     )

@@ -9,7 +9,7 @@ import shlex
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ _FOLDER: Final = re.compile(r"/[A-Za-z0-9_./-]+")
 _TARGET: Final = re.compile(r"(?:(?P<user>[^@:]+)@)?(?P<host>[^@:]+)(?::(?P<port>\d{1,5}))?")
 _SSH_FAILED: Final = 255
 _NOT_FOUND: Final = 127
+_NO_RATIO: Final[Mapping[str, Any]] = {"ratio": None, "ratio_low": None, "ratio_high": None, "beside": ""}
 _REMEDIES: Final = (  # what ssh says, and what to do about it
     ("host key verification failed", "its host key is not known or has changed; check it, and log in once by hand"),
     ("remote host identification has changed", "its host key has changed; check why before you remove the old one"),
@@ -106,7 +107,8 @@ class SshDevice:
             command = f"{self._python} measure.py --json reference.tflite {' '.join(named)}"
             answer = self._there(f"cd {folder} && {command}", timeout_s=self.timeout_s)
             self._check(answer)
-            return latencies_of(_last_line(answer.out), len(files), self.name)[0]
+            found = latencies_of(_last_line(answer.out), len(files), self.name)[0]
+            return found if reference is not None else [replace(each, **_NO_RATIO) for each in found]
 
     def _benchmark(self, folder: str, name: str, beside: bool) -> Latency:
         """Blocks of ``benchmark_model``, in turn with the reference's."""

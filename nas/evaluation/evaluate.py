@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nas.cost import cost_of
-from nas.deploy.converted import converted_files
+from nas.deploy.converted import converted_files, disturbed
 from nas.deploy.fingerprint import fingerprint
 from nas.deploy.latency import SEARCH, THOROUGH, Latency, LatencyProtocol, measure_latency
 from nas.evaluation.bundle import Bundle
@@ -123,19 +123,23 @@ class Evaluation:
         return tuple(Verdict(v.metric, v.value, v.bound, v.side, v.status, _seconds(v, exact, known)) for v in verdicts)
 
     def _measure(self, model: Any, measurements: dict[str, Measurement], seconds: dict[str, float]) -> None:
-        """Size and latency of the untrained network: they do not depend on the weights' values."""
+        """Size and latency of the untrained network."""
         begin = time.perf_counter()
-        convert, train = self._precision.convert, self.bundle.images[self.bundle.folds[0][0]]
-        content = convert(model, train)
+        content = self._newborn(model)
         if self._reference is None:
             import tf_keras
 
-            self._reference = convert(build_model(self.setup.prototype, tf_keras), train)
+            self._reference = self._newborn(build_model(self.setup.prototype, tf_keras))
         seconds["convert"] = time.perf_counter() - begin
         begin = time.perf_counter()
         measurements.update(self._precision.said(self._latency(content, self._reference)))
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", "exported before training")
         seconds["measure"] = time.perf_counter() - begin
+
+    def _newborn(self, model: Any) -> bytes:
+        """The file of a fresh network, as large and as fast as that of a trained one."""
+        with disturbed(model, 0):
+            return self._precision.convert(model, self.bundle.images[self.bundle.folds[0][0]])
 
     def _latency(self, content: bytes, reference: bytes) -> dict[str, Measurement]:
         """Its latency; measured again, thoroughly, where a constraint on it would hang on the first glance."""
@@ -205,7 +209,7 @@ def latency_measurements(latency: Latency, alone: bool) -> dict[str, Measurement
         latency: what was measured.
         alone: whether no evaluator of ours could run on the same core meanwhile.
     """
-    threads = latency.protocol.threads
+    threads = latency.threads
     where = (
         f"this machine (device {latency.device}), {threads} thread{'s' * (threads > 1)}, batch 1, LiteRT with XNNPACK"
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -42,21 +43,30 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, current)
             flush_folder(current.parent)
-    except OSError as error:
-        for temporary in written.values():
-            with contextlib.suppress(OSError):  # a disk that has turned read-only, or one that is in its place
-                os.unlink(temporary)
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+    except BaseException as error:  # Ctrl-C, too, leaves nothing behind
+        _undo(written.values(), made)
+        if not isinstance(error, OSError):
+            raise
         raise EnvironmentStopError(
             f"{current}: cannot be written ({error.strerror}); make room or check permissions"
         ) from error
 
 
+def _undo(temporaries: Iterable[str], made: Iterable[Path]) -> None:
+    """Removes what was written; what is in its place already stays, and so does the folder that holds it."""
+    for path in temporaries:
+        with contextlib.suppress(OSError):  # a disk that has turned read-only, or one that is in its place
+            os.unlink(path)
+    for folder in made:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
 def _stage(path: Path, data: bytes, written: dict[Path, str]) -> None:
     """Writes ``data`` beside ``path`` under a temporary name, which joins ``written`` first."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():  # a device, which root would replace by a file
+        raise OSError(errno.EINVAL, "it is there already, and no regular file")
     handle, written[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=".tmp")
     with os.fdopen(handle, "wb") as file:
         file.write(data)

@@ -197,9 +197,7 @@ class FrontWriter:
         variants: rows of compressed variants by the member's id, for front.json; the history knows none.
     """
 
-    def __init__(
-        self, directory: RunDirectory, variants: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
-    ) -> None:
+    def __init__(self, directory: RunDirectory, variants: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         self._directory, self._path = directory, directory.path
         self._variants = variants
         numbered = {int(p.stem): p for p in (self._path / "fronts").glob("[0-9]*.json") if _is_numbered(p)}
