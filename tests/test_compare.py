@@ -37,6 +37,7 @@ from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEva
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.evaluate import Evaluation
 from nas.evaluation.job import Job, Setup
+from nas.evaluation.quiet import Quiet
 from nas.evaluation.train import Recipe, Trainer
 from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.graph import Graph, GraphBuilder, Op, check_graph
@@ -267,12 +268,12 @@ def test_macs_of_an_application() -> None:
 
 
 @pytest.mark.slow
-def test_an_evaluator_trains_an_application_by_its_seed() -> None:
+def test_an_evaluator_trains_an_application_by_its_seed(tmp_path: Path) -> None:
     data = blobs(4, 32)
     train, test = np.arange(16), np.arange(16, 24)
     bundle = Bundle(data.images, data.labels, np.arange(len(data)), ((train, test),), 3, "images")
     network, graph = Application("mobilenet-v3-small", (32, 32, 1), 3), graph_of("tiny-xception", (32, 32, 1), 3)
-    evaluation = Evaluation(bundle, Setup(graph, Indicator(), Recipe()), exclusive=False)
+    evaluation = Evaluation(bundle, Setup(graph, Indicator(), Recipe()), False, Quiet(True, tmp_path))
     found = []
     for _ in range(2):
         ended = evaluation.run(Job(0, "x", network, (Rung(1, 1),), 1, True, folds=(0,), keep="kept.npz"))

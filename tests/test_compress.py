@@ -357,7 +357,7 @@ def test_from_the_command_line_to_the_front_and_out(run: Run, tmp_path: Path) ->
 def test_variants_stay_listed_when_latencies_are_measured_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     member = run.front.members[0].id
     keep_variant(run.directory, Variant(member, "qat", "qat", 1, "0" * 64, failure={"reason": "made up"}), None)
-    monkeypatch.setattr("nas.remeasuring.remeasure", lambda *given: [])
+    monkeypatch.setattr("nas.remeasuring.remeasure", lambda *given, file: [])
     run.remeasure(member)
     rows = {m["id"]: m["variants"] for m in json.loads((run.path / "front.json").read_text())["members"]}
     assert [row["failure"] for row in rows[member] if row["name"] == "qat"] == ["made up"]

@@ -5,6 +5,7 @@ It takes tf_keras models alone: of a Keras 3 model clustering silently makes Non
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,12 +15,26 @@ import numpy.typing as npt
 
 from nas.compression.methods import Base
 
+_LEGACY: Final = "TF_USE_LEGACY_KERAS"
 _UPDATES: Final = 20  # how often the share of zeros is raised on its way
 _DECAY: Final = 0.999  # of tfmot's moving averages
 _ROUNDS: Final = 4
 _LEAST: Final = 0.05  # of a range's upper end: beside an empty one (a link at birth) LiteRT cannot scale an addition
 _RANGE: Final = re.compile(r"(output|activation)_(min|max)(:0)?$")  # of moving averages, unlike those of kernels
 _WAY: Final = 0.6  # of the training, after which it is reached; the rest heals
+
+
+def _library() -> Any:
+    """tfmot, without what its import leaves in the environment.
+
+    There it would turn ``tf.keras`` into tf_keras in every process that this one starts.
+    """
+    before = os.environ.get(_LEGACY)
+    import tensorflow_model_optimization as tfmot
+
+    if before is None:
+        os.environ.pop(_LEGACY, None)
+    return tfmot
 
 
 def prunable(model: Any, sparsity: float, steps: int) -> Any:
@@ -33,7 +48,7 @@ def prunable(model: Any, sparsity: float, steps: int) -> Any:
         sparsity: share of each kernel, in 0..1.
         steps: of the training to come.
     """
-    import tensorflow_model_optimization as tfmot
+    tfmot = _library()
 
     frequency = max(int(_WAY * steps) // _UPDATES, 1)
     end = 1 + frequency * max(min(int(_WAY * steps) // frequency, _UPDATES), 1)
@@ -52,7 +67,7 @@ def mask(model: Any) -> None:
 
 def without_pruning(model: Any) -> Any:
     """The network alone, with its zeros."""
-    import tensorflow_model_optimization as tfmot
+    tfmot = _library()
 
     mask(model)
     return tfmot.sparsity.keras.strip_pruning(model)
@@ -64,7 +79,8 @@ def clusterable(model: Any, clusters: int) -> Any:
     Kernels with no more weights than that, and depthwise ones, are left alone.
     """
     import tensorflow as tf
-    import tensorflow_model_optimization as tfmot
+
+    tfmot = _library()
 
     tf.random.set_seed(0)  # of k-means++, which takes no seed
     start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
@@ -79,7 +95,7 @@ def clusterable(model: Any, clusters: int) -> Any:
 
 def without_clustering(model: Any) -> Any:
     """The network alone, with its few values."""
-    import tensorflow_model_optimization as tfmot
+    tfmot = _library()
 
     return tfmot.clustering.keras.strip_clustering(model)
 
@@ -95,7 +111,7 @@ def quantizable(model: Any, keeping: Base, images: npt.NDArray[np.float32]) -> A
         keeping: what of its weights training must keep: zeros (``prune``), equal values (``cluster``), or nothing.
         images: float32 (n, h, w, c) in [0, 1], from which the ranges of activations are found.
     """
-    import tensorflow_model_optimization as tfmot
+    tfmot = _library()
     import tf_keras
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_configs
 
