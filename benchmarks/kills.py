@@ -25,7 +25,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nas.run.front import front_of
+from nas.run.directory import RunDirectory
+from nas.run.front import Front, front_of
+from nas.run.remeasured import remeasured_in
 from nas.run.study import RunStudy
 
 HOME = Path(__file__).resolve().parents[1]
@@ -200,10 +202,14 @@ class Case:
             f"processes left: {sorted(self.family.left)}": not self.family.left,
             f"finished: {charged} of {self.budget}": charged == self.budget,
             f"last exit code: {driver.returncode}": driver.returncode in (0, 2),  # 2: there was nothing left to do
-            "front.json is not the journal's": front == front_of(candidates, objectives, point).to_json(),
+            "front.json is not the journal's": front == self.told(front_of(candidates, objectives, point)),
             f"temporary files: {(litter := self.litter())}": not litter,
         }
         return [law for law, kept in laws.items() if not kept]
+
+    def told(self, front: Front) -> dict[str, object]:
+        """What front.json must hold."""
+        return front.to_json(remeasured_in(RunDirectory(self.out)))
 
     def litter(self) -> list[str]:
         """What killed processes have left behind."""

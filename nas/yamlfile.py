@@ -71,7 +71,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 # PyYAML follows YAML 1.1, where 3e-3 is a word; YAML 1.2, JSON and Python read a number.
 _PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]{1,2}$"), list("-+0123456789")
 )
 
 
