@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from nas.data.paths import is_text
 from nas.errors import InputError, one_line
+
+# What may be known of each image beside its label.
+PER_IMAGE: Final = ("subjects", "sequences", "targets", "landmarks", "soft_labels", "parts", "names")
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +27,17 @@ class Dataset:
         class_names: one name a class, at least two.
         subjects: shape (n,), the person in each image, or None where unknown.
         sequences: shape (n,), the video sequence of each image, or None where unknown.
-        kind: what was recognised: ``synthetic``, ``ck+``, ``ck+48``, ``folders``, ``npz``, ``array``.
+        kind: what was recognised: ``synthetic``, the name of a layout (:mod:`nas.data.layouts`), ``array``.
         caption: how the data must be named wherever a figure measured on it is shown.
         warnings: what a user should know about the data (unreadable files left out, no subject ids ...).
+        targets: float32, shape (n, k), numbers to predict beside the class, or None where there are none.
+        target_names: one name a column of ``targets``, such as ``valence``, ``arousal``.
+        landmarks: float32, shape (n, points, 2), x and y as shares of width and height, or None where unknown.
+        soft_labels: float32, shape (n, classes), the share of votes that each class got; rows sum to 1.  None where
+            every image has one label alone.
+        parts: shape (n,), the official part of each image (``train``, ``validation``, ``test``), or None where the
+            data come in one piece.
+        names: shape (n,), how each image is called (a file's path, a row's number), or None.
     """
 
     images: npt.NDArray[np.uint8]
@@ -36,6 +48,12 @@ class Dataset:
     kind: str = "array"
     caption: str = "data given as arrays"
     warnings: tuple[str, ...] = ()
+    targets: npt.NDArray[np.float32] | None = None
+    target_names: tuple[str, ...] = ()
+    landmarks: npt.NDArray[np.float32] | None = None
+    soft_labels: npt.NDArray[np.float32] | None = None
+    parts: npt.NDArray[np.str_] | None = None
+    names: npt.NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         # Both name files of the user's, and are printed and written into every report.
@@ -63,9 +81,30 @@ class Dataset:
         for name in self.class_names:
             if not is_text(name):  # it would reach tables and files
                 raise InputError(f"class name {name!r} holds line ends or characters that are no text: rename it")
-        for what, ids in (("subjects", self.subjects), ("sequences", self.sequences)):
+        for what in ("subjects", "sequences", "parts", "names"):
+            ids = getattr(self, what)
             if ids is not None and len(ids) != n:
                 raise InputError(f"{len(ids)} {what} but {n} labels: give one a label, or none at all")
+        self._check_numbers(n)
+
+    def _check_numbers(self, n: int) -> None:
+        """Targets, landmarks and soft labels have their shapes, and are finite."""
+        points = 0 if self.landmarks is None or self.landmarks.ndim != 3 else self.landmarks.shape[1]
+        shapes = {
+            "targets": (n, len(self.target_names)),
+            "landmarks": (n, points, 2),
+            "soft_labels": (n, len(self.class_names)),
+        }
+        if (self.targets is None) != (not self.target_names):
+            raise InputError(f"targets and their names go together; named: {', '.join(self.target_names) or 'none'}")
+        for what, shape in shapes.items():
+            values = getattr(self, what)
+            if values is None:
+                continue
+            if values.dtype != np.float32 or values.shape != shape or 0 in shape:
+                raise InputError(f"{what} are {values.dtype} of shape {values.shape}; expected float32 of {shape}")
+            if not np.isfinite(values).all():
+                raise InputError(f"{what}: some are no finite numbers: leave these images out")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,6 +124,15 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         for ids in (self.subjects, self.sequences):
             digest.update(b"none" if ids is None else "\n".join(map(str, ids)).encode())
+        # Each by its name, and only where it is there: data without them keep the fingerprint that they had.
+        for name in ("targets", "landmarks", "soft_labels", "parts"):
+            values = getattr(self, name)
+            if values is not None:
+                digest.update(name.encode() + repr((values.shape, self.target_names)).encode())
+                numbers = np.issubdtype(values.dtype, np.number)
+                digest.update(
+                    np.ascontiguousarray(values, "<f4").tobytes() if numbers else "\n".join(map(str, values)).encode()
+                )
         return digest.hexdigest()[:16]
 
     def class_counts(self) -> dict[str, int]:
@@ -94,13 +142,8 @@ class Dataset:
 
     def subset(self, indices: npt.NDArray[np.int64]) -> Dataset:
         """The images at ``indices`` (shape (m,)), with what is known of them."""
-        return Dataset(
-            images=self.images[indices],
-            labels=self.labels[indices],
-            class_names=self.class_names,
-            subjects=None if self.subjects is None else self.subjects[indices],
-            sequences=None if self.sequences is None else self.sequences[indices],
-            kind=self.kind,
-            caption=self.caption,
-            warnings=self.warnings,
-        )
+        each = ("images", "labels", *PER_IMAGE)
+        taken: dict[str, Any] = {
+            name: None if (all_ := getattr(self, name)) is None else all_[indices] for name in each
+        }
+        return replace(self, **taken)
