@@ -16,6 +16,7 @@ from nas.data.folders import is_split_name, load_folders
 from nas.data.npz import load_npz
 from nas.data.paths import identity, image_files, subfolders
 from nas.data.resize import resized
+from nas.data.stored import KIND, is_stored, load_stored
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def _is_npz(path: Path) -> bool:
 
 
 FOLDERS: Final[tuple[Layout, ...]] = (
+    Layout(KIND, "meta.yaml and images.npy, as nas data convert writes them", is_stored, load_stored),
     Layout("ck+", "cohn-kanade-images/S005/001/*.png and Emotion/", looks_like_ckplus, load_ckplus),
     Layout(
         "ck+48",
