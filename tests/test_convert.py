@@ -15,9 +15,13 @@ from typer.testing import CliRunner
 
 from nas.cli.main import app
 from nas.data.dataset import PER_IMAGE, Dataset
+from nas.data.folds import make_split
+from nas.data.gather import gathered
 from nas.data.recognise import load_dataset
 from nas.data.stored import store
 from nas.errors import EnvironmentStopError, InputError
+from nas.evaluation.bundle import Bundle
+from nas.evaluation.mapped import mapped_member
 
 text = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp", "Cn")), min_size=1, max_size=12)
 
@@ -142,3 +146,41 @@ def test_damage_is_named(tmp_path: Path, damage: object, fault: str) -> None:
 
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
+
+
+def test_large_subsets_lie_in_a_file_and_hold_the_same() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 9, 7, 3), dtype=np.uint8)
+    chosen = np.array([3, 49, 0, 7, 7])
+    for indices in (chosen, np.arange(50) % 3 == 0, np.empty(0, np.int64)):
+        small = gathered(images, indices)
+        large = gathered(images, indices, large_bytes=100)
+        np.testing.assert_array_equal(small, images[indices])
+        np.testing.assert_array_equal(large, images[indices])
+        assert isinstance(large, np.memmap) is bool(len(small))
+
+
+def test_evaluators_map_the_images_of_a_run(tmp_path: Path) -> None:
+    data = frames(20)
+    bundle = Bundle.of(data, make_split(data))
+    bundle.save(tmp_path / "bundle.npz")
+    read = Bundle.load(tmp_path / "bundle.npz")
+    assert isinstance(read.images, np.memmap) and not read.images.flags.writeable
+    np.testing.assert_array_equal(read.images, bundle.images)
+    np.testing.assert_array_equal(read.labels, bundle.labels)
+    (tmp_path / "bundle.npz").unlink()  # as when the search ends while an evaluator still trains
+    assert read.images.sum() == bundle.images.sum()
+
+
+def test_only_plain_uncompressed_members_are_mapped(tmp_path: Path) -> None:
+    values = np.asfortranarray(np.arange(12.0).reshape(3, 4))
+    np.savez(tmp_path / "a.npz", first=np.arange(5), values=values, none=np.empty((0, 3)))
+    np.testing.assert_array_equal(mapped_member(tmp_path / "a.npz", "values"), values)
+    assert mapped_member(tmp_path / "a.npz", "none").shape == (0, 3)
+    with pytest.raises(KeyError):
+        mapped_member(tmp_path / "a.npz", "other")
+    np.savez_compressed(tmp_path / "b.npz", values=values)
+    with pytest.raises(ValueError, match="is compressed"):
+        mapped_member(tmp_path / "b.npz", "values")
+    np.savez(tmp_path / "c.npz", values=np.array([{}], object))
+    with pytest.raises(ValueError, match="Python objects"):
+        mapped_member(tmp_path / "c.npz", "values")

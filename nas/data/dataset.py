@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.gather import gathered
 from nas.data.paths import is_text
 from nas.errors import InputError, one_line
 
@@ -146,8 +147,8 @@ class Dataset:
 
     def subset(self, indices: npt.NDArray[np.int64]) -> Dataset:
         """The images at ``indices`` (shape (m,)), with what is known of them."""
-        each = ("images", "labels", *PER_IMAGE)
+        each = ("labels", *PER_IMAGE)
         taken: dict[str, Any] = {
             name: None if (all_ := getattr(self, name)) is None else all_[indices] for name in each
         }
-        return replace(self, **taken)
+        return replace(self, **taken | {"images": gathered(self.images, indices)})

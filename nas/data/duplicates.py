@@ -14,8 +14,9 @@ Pairs = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
 
 SIDE: Final = 16
-# Of 981 synthetic faces, three frames a sequence, .97 finds 99.7 % of the images that have a neighbour in their
-# sequence and nothing of another person (whose nearest image reaches .90); see benchmarks/leaks.py.
+# Of 981 synthetic faces, three frames a sequence, .97 finds 99.6 % of the pairs within sequences and no other pair (two
+# people reach .89 at most); of Fashion-MNIST's 60,000 images, where nothing is a frame of anything, 6 % have such a
+# copy.  See benchmarks/leaks.py.
 SIMILARITY: Final = 0.97
 MAX_ALL: Final = 40_000
 MAX_LOOKED_AT: Final = 4_000

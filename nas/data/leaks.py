@@ -15,7 +15,7 @@ from nas.errors import InputError
 
 # A near copy of a training image is answered rightly at best where it would not have been: a share s of them adds up to
 # s times the error rate, and so at 15 % of errors up to 1.5 points, which is the standard error of an accuracy on data
-# of CK+'s size.  CK+48 without its subjects has over 90 %; Fashion-MNIST, where nothing leaks, 6 %.
+# of CK+'s size.  Synthetic faces in CK+48's layout without their subjects have over 85 %, Fashion-MNIST has 6 %.
 SUBSTANTIAL: Final = 0.10
 GUARD_MAX_ALL: Final = 10_000
 GUARD_MAX_LOOKED_AT: Final = 2_000

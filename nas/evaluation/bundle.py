@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nas.data.dataset import Dataset
 from nas.data.folds import Fold, Split
+from nas.evaluation.mapped import mapped_member
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +70,8 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path) -> Bundle:
-        """Reads what :meth:`save` wrote."""
+        """Reads what :meth:`save` wrote; the images stay in the file, whose pages all processes share."""
         with np.load(path, allow_pickle=False) as file:
             classes, folds = (int(v) for v in file["numbers"])
             pairs = tuple((file[f"a_{k}"], file[f"b_{k}"]) for k in range(folds))
-            return cls(file["images"], file["labels"], file["groups"], pairs, classes, str(file["kind"]))
+            return cls(mapped_member(path, "images"), file["labels"], file["groups"], pairs, classes, str(file["kind"]))

@@ -119,9 +119,7 @@ class Fitter:
         with tf.name_scope("adam"):
             self._optimizer._create_all_weights(self._variables)
         self._fresh_optimizer = [np.zeros_like(v.numpy()) for v in self._optimizer.variables()]
-        self._class_weights = None
-        if recipe.class_weights == "balanced":
-            self._class_weights = tf.Variable(np.ones(model.output_shape[-1], np.float32), trainable=False)
+        self._class_weights = tf.Variable(np.ones(1, np.float32), trainable=False, shape=(None,))
         self._epoch = self._epoch_function(model.input_shape[1:])
         self.seconds = {"trace": 0.0, "train": 0.0}
 
@@ -131,7 +129,6 @@ class Fitter:
         recipe, model, optimizer, variables = self._recipe, self._outputs, self._optimizer, self._variables
         shrinking = decayed(variables) if recipe.weight_decay else []
         single = not isinstance(model.output, list)
-        weights = self._class_weights
 
         @tf.function(  # type: ignore[untyped-decorator]
             input_signature=[
@@ -153,9 +150,7 @@ class Fitter:
                     answer = model(x, training=True)
                     logits = answer if single else answer[0]
                     losses = cross_entropy(tf.gather(labels, chosen), logits, recipe.label_smoothing)
-                    if weights is not None:
-                        losses *= tf.gather(weights, tf.gather(labels, chosen))
-                    loss = tf.reduce_mean(losses)
+                    loss = tf.reduce_mean(self._weighed(losses, tf.gather(labels, chosen)))
                 gradients = tape.gradient(loss, variables)
                 for kernel in shrinking:
                     kernel.assign_sub(kernel * (optimizer.learning_rate * recipe.weight_decay))
@@ -164,6 +159,14 @@ class Fitter:
             return total / tf.cast(steps, tf.float32)
 
         return epoch
+
+    def _weighed(self, losses: Any, labels: Any) -> Any:
+        """Losses (n,) times the weights of their classes, where the recipe weighs classes."""
+        import tensorflow as tf
+
+        if self._recipe.class_weights == "none":
+            return losses
+        return losses * tf.gather(self._class_weights, labels)
 
     def fit(
         self,
@@ -191,8 +194,8 @@ class Fitter:
 
         for variable, value in zip(self._optimizer.variables(), self._fresh_optimizer, strict=True):
             variable.assign(value)
-        if self._class_weights is not None:
-            self._class_weights.assign(balanced_weights(labels, len(self._class_weights)))
+        if self._recipe.class_weights == "balanced":
+            self._class_weights.assign(balanced_weights(labels, int(labels.max()) + 1))
         x, y = tf.constant(images), tf.constant(labels)
         batch = min(self._recipe.batch, len(labels))
         loss, durations = float("nan"), []
