@@ -4,11 +4,11 @@
     python benchmarks/leaks.py --peeps FACES.npz     finds near copies in other faces, too; trains nothing more
 
 The synthetic faces are in CK+48's layout: 981 frames of 118 people, three frames a sequence.  The prototype of the
-space `emotionnet-micro` is trained with the same recipe and seed twice: on folds that keep people apart, and on folds by
-chance, as one would make them of the same images without their names; so is the linear baseline, on 20 seeds.  Printed
-are the accuracies over the tested folds of either kind, and the mean difference with its 95 % interval over seeds
-(Student's t; each seed has its own folds and weights).  The faces are drawn, so the figure says how the mistake works
-and not how large it is on photographs.
+space `emotionnet-micro` is trained with the same recipe and seed twice: on folds that keep people apart, and on folds
+by chance, as one would make them of the same images without their names; so is the linear baseline, on 20 seeds.
+Printed are the accuracies over the tested folds of either kind, and the mean difference with its 95 % interval over
+seeds (Student's t; each seed has its own folds and weights).  The faces are drawn, so the figure says how the mistake
+works and not how large it is on photographs.
 """
 
 from __future__ import annotations
