@@ -15,6 +15,7 @@ from nas.data.dataset import Dataset
 from nas.data.folders import is_split_name, load_folders
 from nas.data.npz import load_npz
 from nas.data.paths import identity, image_files, subfolders
+from nas.data.rafdb import load_rafdb, looks_like_rafdb, nearly_rafdb
 from nas.data.resize import resized
 
 
@@ -27,12 +28,15 @@ class Layout:
         wanted: what it is recognised by, in half a line, for the message about a layout that nothing recognises.
         matches: whether a path (a folder, or a file) has this layout; cheap, and raises nothing.
         load: reads it; the image size is the side to which images are brought, None leaves it to the layout.
+        near: what a path that nothing recognises has of this layout and what it lacks, in a clause; None where it does
+            not resemble it.
     """
 
     name: str
     wanted: str
     matches: Callable[[Path], bool]
     load: Callable[[Path, int | None], Dataset]
+    near: Callable[[Path], str | None] = lambda path: None
 
 
 def unwrapped(root: Path) -> Path:
@@ -59,6 +63,13 @@ FOLDERS: Final[tuple[Layout, ...]] = (
         "class folders with S138_008_00000007.png",
         lambda root: looks_like_ckplus48(unwrapped(root)),
         lambda root, size: load_ckplus48(unwrapped(root), size),
+    ),
+    Layout(
+        "raf-db",
+        "basic/EmoLabel/list_patition_label.txt and basic/Image/aligned/, or DATASET/train|test/1..7/",
+        lambda root: looks_like_rafdb(unwrapped(root)),
+        lambda root, size: load_rafdb(unwrapped(root), size),
+        nearly_rafdb,
     ),
     # Takes any folder: what it says of one that holds no images is the last word.
     Layout(
