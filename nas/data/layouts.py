@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nas.data.affectnet_csv import is_affectnet_list, load_affectnet_csv, looks_like_affectnet_csv
+from nas.data.affectnet_npy import load_affectnet, looks_like_affectnet, nearly_affectnet
 from nas.data.ckplus import load_ckplus
 from nas.data.ckplus48 import load_ckplus48, looks_like_ckplus48
 from nas.data.ckplus_files import looks_like_ckplus
@@ -71,6 +73,19 @@ FOLDERS: Final[tuple[Layout, ...]] = (
         lambda root, size: load_rafdb(unwrapped(root), size),
         nearly_rafdb,
     ),
+    Layout(
+        "affectnet",
+        "train_set/images/0.jpg and train_set/annotations/0_exp.npy (and val_set)",
+        lambda root: looks_like_affectnet(unwrapped(root)),
+        lambda root, size: load_affectnet(unwrapped(root), size),
+        nearly_affectnet,
+    ),
+    Layout(
+        "affectnet",
+        "training.csv with the columns subDirectory_filePath and expression (and validation.csv)",
+        lambda root: looks_like_affectnet_csv(unwrapped(root)),
+        lambda root, size: load_affectnet_csv(unwrapped(root), size),
+    ),
     # Takes any folder: what it says of one that holds no images is the last word.
     Layout(
         "folders",
@@ -80,5 +95,11 @@ FOLDERS: Final[tuple[Layout, ...]] = (
     ),
 )
 FILES: Final[tuple[Layout, ...]] = (
+    Layout(
+        "affectnet",
+        "a list with the columns subDirectory_filePath and expression",
+        is_affectnet_list,
+        load_affectnet_csv,
+    ),
     Layout("npz", "an .npz file with arrays x and y", _is_npz, lambda path, size: resized(load_npz(path), size)),
 )

@@ -25,7 +25,7 @@ _MAX_BYTES = 8_000_000_000
 # Deflate reaches a thousandfold on repetitions alone; images of any kind stay far below a hundred.
 _MAX_EXPANSION, _HARMLESS_BYTES = 100, 100_000_000
 # MemoryError: a header that claims a huge shape; RuntimeError: an archive encrypted or compressed in another way.
-_DAMAGED = (
+DAMAGED = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
 )
@@ -83,7 +83,7 @@ def _read(path: Path) -> tuple[dict[str, Array], tuple[str, ...]]:
                 raise InputError(f"{path}: a single array; save images and labels together: np.savez(path, x=…, y=…)")
             ignored = tuple(name for name in file.files if name not in _KNOWN)
             arrays = {name: _member(path, file, name) for name in file.files if name in _KNOWN}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not an .npz file that can be read ({_short(error)}): save it again") from error
     return arrays, ignored
 
@@ -108,7 +108,7 @@ def _refuse_bomb(path: Path, handle: BinaryIO) -> None:
 def _member(path: Path, file: Any, name: str) -> Array:
     try:
         return np.asarray(file[name])
-    except _DAMAGED as error:
+    except DAMAGED as error:
         if "Object arrays" in str(error):
             raise InputError(
                 f"{path}: array {name!r} holds Python objects, which are never unpickled: save it as numbers or strings"

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from nas.data.coverage import coverage_warnings
 from nas.data.dataset import Dataset
-from nas.data.parts import part_called, parts_of
+from nas.data.parts import part_called
 from nas.data.paths import image_files, open_file, subfolders, visible_entries
-from nas.data.pictures import Pictures, names_of, read_pictures
+from nas.data.table import Naming, Table, dataset_of
 from nas.errors import InputError
 
 # By their numbers, 1 to 7.
 CLASS_NAMES: Final = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+_NAMING: Final = Naming("raf-db", CLASS_NAMES, lambda count: f"RAF-DB, basic emotions ({count} images)")
 _NUMBERS: Final = frozenset(str(number + 1) for number in range(len(CLASS_NAMES)))
 _LIST: Final = re.compile(r"list_pa(?:r?ti)tion_label\.txt", re.IGNORECASE)
 _LINE: Final = re.compile(r"(\S+)\s+(-?\d+)")
@@ -62,32 +59,7 @@ def load_rafdb(root: Path, image_size: int | None = None) -> Dataset:
     found = _from_list(root, listed) if listed is not None else _from_folders(root)
     if not found.files:
         raise InputError(f"{root}: RAF-DB's folders, but no image with a label in 1..7: unpack all of it")
-    pictures = read_pictures(root, found.files, image_size)
-    labels = found.labels[pictures.kept]
-    return Dataset(
-        images=pictures.images,
-        labels=labels,
-        class_names=CLASS_NAMES,
-        kind="raf-db",
-        caption=_caption(pictures),
-        warnings=found.warnings + pictures.warnings + coverage_warnings(labels, CLASS_NAMES, None),
-        parts=parts_of(found.parts[pictures.kept]),
-        names=names_of(root, [found.files[index] for index in pictures.kept]),
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """Files, their labels (index into ``CLASS_NAMES``) and parts, shapes (n,), and what to warn about."""
-
-    files: Sequence[Path]
-    labels: npt.NDArray[np.int64]
-    parts: npt.NDArray[np.str_]
-    warnings: tuple[str, ...]
-
-
-def _caption(pictures: Pictures) -> str:
-    return f"RAF-DB, basic emotions ({len(pictures.kept)} images)"
+    return dataset_of(root, found, _NAMING, image_size)
 
 
 def _bases(root: Path) -> tuple[Path, ...]:
@@ -117,7 +89,7 @@ def _image_folder(base: Path) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def _from_list(root: Path, listed: tuple[Path, Path]) -> _Found:
+def _from_list(root: Path, listed: tuple[Path, Path]) -> Table:
     label_file, folder = listed
     aligned = folder.name == "aligned"
     files: list[Path] = []
@@ -145,7 +117,7 @@ def _from_list(root: Path, listed: tuple[Path, Path]) -> _Found:
     unlisted = len(set(image_files(folder)) - set(files))
     if unlisted:
         warnings.append(f"{unlisted} images of {folder.relative_to(root)} have no usable label and are left out")
-    return _Found(files, np.array(numbers, np.int64), np.array(parts), tuple(warnings))
+    return Table(files, np.array(numbers, np.int64), parts=np.array(parts), warnings=tuple(warnings))
 
 
 def _lines(path: Path) -> list[str]:
@@ -171,7 +143,7 @@ def _numbered(root: Path) -> Path | None:
     return None
 
 
-def _from_folders(root: Path) -> _Found:
+def _from_folders(root: Path) -> Table:
     base = _numbered(root) or root
     files: list[Path] = []
     numbers: list[int] = []
@@ -182,4 +154,4 @@ def _from_folders(root: Path) -> _Found:
             files += inside
             numbers += [index] * len(inside)
             parts += [part] * len(inside)
-    return _Found(files, np.array(numbers, np.int64), np.array(parts), ())
+    return Table(files, np.array(numbers, np.int64), parts=np.array(parts))
