@@ -10,13 +10,18 @@ from typing import Final
 
 from nas.data.affectnet_csv import is_affectnet_list, load_affectnet_csv, looks_like_affectnet_csv
 from nas.data.affectnet_npy import load_affectnet, looks_like_affectnet, nearly_affectnet
+from nas.data.ckdata import is_ck_data, is_hdf5, load_ck_data
 from nas.data.ckplus import load_ckplus
 from nas.data.ckplus48 import load_ckplus48, looks_like_ckplus48
 from nas.data.ckplus_files import looks_like_ckplus
 from nas.data.dataset import Dataset
-from nas.data.folders import is_split_name, load_folders
+from nas.data.fer2013 import load_fer_folders, load_pixel_csv, looks_like_fer_folders, pixel_csv_of
+from nas.data.ferplus import is_votes_csv, load_ferplus
+from nas.data.folders import load_folders
 from nas.data.npz import load_npz
-from nas.data.paths import identity, image_files, subfolders
+from nas.data.parts import part_called
+from nas.data.paths import identity, image_files, subfolders, visible_entries
+from nas.data.pixelcsv import is_pixel_csv
 from nas.data.rafdb import load_rafdb, looks_like_rafdb, nearly_rafdb
 from nas.data.resize import resized
 
@@ -45,13 +50,26 @@ def unwrapped(root: Path) -> Path:
     """The folder with the class folders, where archives have wrapped it into folders that hold nothing else."""
     inside = subfolders(root)
     seen = {identity(root)}
-    while len(inside) == 1 and not is_split_name(inside[0].name) and not image_files(root):
+    while len(inside) == 1 and not part_called(inside[0].name) and not image_files(root):
         if identity(inside[0]) in seen or not subfolders(inside[0]) or image_files(inside[0]):
             break
         seen.add(identity(inside[0]))
         root = inside[0]
         inside = subfolders(root)
     return root
+
+
+def held_files(root: Path, wanted: Callable[[Path], bool]) -> tuple[Path, ...]:
+    """The files in ``root`` that are ``wanted``, or in the only folder in it, where archives have wrapped them."""
+    seen = {identity(root)}
+    while True:
+        inside, files = visible_entries(root)
+        if found := tuple(file for file in files if wanted(file)):
+            return found
+        if len(inside) != 1 or identity(inside[0]) in seen:
+            return ()
+        root = inside[0]
+        seen.add(identity(root))
 
 
 def _is_npz(path: Path) -> bool:
@@ -86,6 +104,30 @@ FOLDERS: Final[tuple[Layout, ...]] = (
         lambda root: looks_like_affectnet_csv(unwrapped(root)),
         lambda root, size: load_affectnet_csv(unwrapped(root), size),
     ),
+    Layout(
+        "ferplus",
+        "fer2013new.csv beside fer2013.csv",
+        lambda root: bool(held_files(root, is_votes_csv)),
+        lambda root, size: load_ferplus(held_files(root, is_votes_csv)[0], size),
+    ),
+    Layout(
+        "fer2013",  # or ckextended, which shares the format
+        "fer2013.csv or ckextended.csv",
+        lambda root: bool(held_files(root, is_pixel_csv)),
+        lambda root, size: load_pixel_csv(pixel_csv_of(held_files(root, is_pixel_csv)), size),
+    ),
+    Layout(
+        "fer2013",
+        "train/angry/Training_10118481.jpg",
+        lambda root: looks_like_fer_folders(unwrapped(root)),
+        lambda root, size: load_fer_folders(unwrapped(root), size),
+    ),
+    Layout(
+        "ck_data.h5",
+        "CK_data.h5",
+        lambda root: bool(held_files(root, is_ck_data)),
+        lambda root, size: load_ck_data(held_files(root, is_ck_data)[0], size),
+    ),
     # Takes any folder: what it says of one that holds no images is the last word.
     Layout(
         "folders",
@@ -101,5 +143,8 @@ FILES: Final[tuple[Layout, ...]] = (
         is_affectnet_list,
         load_affectnet_csv,
     ),
+    Layout("ferplus", "fer2013new.csv with fer2013.csv beside it", is_votes_csv, load_ferplus),
+    Layout("fer2013", "a csv with the columns emotion,pixels,Usage", is_pixel_csv, load_pixel_csv),
+    Layout("ck_data.h5", "an HDF5 file with data_pixel and data_label", is_hdf5, load_ck_data),
     Layout("npz", "an .npz file with arrays x and y", _is_npz, lambda path, size: resized(load_npz(path), size)),
 )

@@ -25,5 +25,5 @@ def part_called(name: str) -> str | None:
 
 
 def parts_of(names: npt.NDArray[np.str_]) -> npt.NDArray[np.str_] | None:
-    """The part of each image, shape (n,), as a data set has it: None where all are of one, which is no division."""
+    """The part of each image, shape (n,), as a data set has it: None where all are of one part alone."""
     return names if len(np.unique(names)) > 1 else None

@@ -47,5 +47,6 @@ def _load_file(path: Path, image_size: int | None) -> Dataset:
         return layout.load(path, image_size)
     raise InputError(
         f"data {path}: a {path.suffix or 'nameless'} file cannot be read; give a folder with one subfolder of images "
-        "per class, CK+ as distributed, CK+48, or an .npz file with arrays x and y"
+        "per class, CK+ as distributed, CK+48, CK_data.h5, fer2013.csv, ckextended.csv, fer2013new.csv beside "
+        "fer2013.csv, or an .npz file with arrays x and y"
     )
