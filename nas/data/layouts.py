@@ -18,6 +18,10 @@ from nas.data.dataset import Dataset
 from nas.data.fer2013 import load_fer_folders, load_pixel_csv, looks_like_fer_folders, pixel_csv_of
 from nas.data.ferplus import is_votes_csv, load_ferplus
 from nas.data.folders import load_folders
+from nas.data.idx import load_idx, looks_like_idx, nearly_idx
+from nas.data.manifest import is_manifest, load_manifest, manifest_in, nearly_manifest
+from nas.data.nearest import nearly_ckplus, nearly_ckplus48, nearly_pixels
+from nas.data.npypair import load_npy_pair, looks_like_npy_pair, nearly_npy_pair
 from nas.data.npz import load_npz
 from nas.data.parts import part_called
 from nas.data.paths import identity, image_files, subfolders, visible_entries
@@ -77,12 +81,20 @@ def _is_npz(path: Path) -> bool:
 
 
 FOLDERS: Final[tuple[Layout, ...]] = (
-    Layout("ck+", "cohn-kanade-images/S005/001/*.png and Emotion/", looks_like_ckplus, load_ckplus),
+    # What the user has written for this purpose comes first.
+    Layout(
+        "manifest",
+        "manifest.csv, or one other csv file, with the columns path and label",
+        lambda root: manifest_in(root) is not None,
+        load_manifest,
+    ),
+    Layout("ck+", "cohn-kanade-images/S005/001/*.png and Emotion/", looks_like_ckplus, load_ckplus, nearly_ckplus),
     Layout(
         "ck+48",
         "class folders with S138_008_00000007.png",
         lambda root: looks_like_ckplus48(unwrapped(root)),
         lambda root, size: load_ckplus48(unwrapped(root), size),
+        nearly_ckplus48,
     ),
     Layout(
         "raf-db",
@@ -115,6 +127,7 @@ FOLDERS: Final[tuple[Layout, ...]] = (
         "fer2013.csv or ckextended.csv",
         lambda root: bool(held_files(root, is_pixel_csv)),
         lambda root, size: load_pixel_csv(pixel_csv_of(held_files(root, is_pixel_csv)), size),
+        nearly_pixels,
     ),
     Layout(
         "fer2013",
@@ -127,6 +140,20 @@ FOLDERS: Final[tuple[Layout, ...]] = (
         "CK_data.h5",
         lambda root: bool(held_files(root, is_ck_data)),
         lambda root, size: load_ck_data(held_files(root, is_ck_data)[0], size),
+    ),
+    Layout(
+        "npy",
+        "x.npy and y.npy",
+        looks_like_npy_pair,
+        lambda root, size: resized(load_npy_pair(root), size),
+        nearly_npy_pair,
+    ),
+    Layout(
+        "idx",
+        "train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz (and t10k)",
+        looks_like_idx,
+        lambda root, size: resized(load_idx(root), size),
+        nearly_idx,
     ),
     # Takes any folder: what it says of one that holds no images is the last word.
     Layout(
@@ -143,8 +170,15 @@ FILES: Final[tuple[Layout, ...]] = (
         is_affectnet_list,
         load_affectnet_csv,
     ),
+    Layout("manifest", "a csv file with the columns path and label", is_manifest, load_manifest, nearly_manifest),
     Layout("ferplus", "fer2013new.csv with fer2013.csv beside it", is_votes_csv, load_ferplus),
-    Layout("fer2013", "a csv with the columns emotion,pixels,Usage", is_pixel_csv, load_pixel_csv),
+    Layout("fer2013", "a csv with the columns emotion,pixels,Usage", is_pixel_csv, load_pixel_csv, nearly_pixels),
     Layout("ck_data.h5", "an HDF5 file with data_pixel and data_label", is_hdf5, load_ck_data),
-    Layout("npz", "an .npz file with arrays x and y", _is_npz, lambda path, size: resized(load_npz(path), size)),
+    Layout(
+        "npz",
+        "an .npz file with arrays x and y",
+        _is_npz,
+        lambda path, size: resized(load_npz(path), size),
+        nearly_npy_pair,
+    ),
 )

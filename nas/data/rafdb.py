@@ -34,9 +34,9 @@ def nearly_rafdb(root: Path) -> str | None:
     for base in _bases(root):
         images, labels = _image_folder(base), _label_list(base)
         if images is not None and labels is None:
-            return f"has {images.relative_to(base)} but {_WHERE} is missing"
+            return f"has {images.relative_to(root)} but {_WHERE} is missing"
         if images is None and labels is not None:
-            return f"has {labels.relative_to(base)} but Image/aligned is missing"
+            return f"has {labels.relative_to(root)} but Image/aligned is missing"
     for base in (root, *subfolders(root)[:1]):
         parts = [folder for folder in subfolders(base) if folder.name in ("train", "test")]
         found = [{inside.name for inside in subfolders(folder)} for folder in parts]
