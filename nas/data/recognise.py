@@ -14,6 +14,7 @@ from nas.data.resize import check_image_size, resized
 from nas.errors import InputError
 
 SYNTHETIC = "synthetic"
+TFDS_PREFIX = "tfds:"
 
 
 def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None) -> Dataset:
@@ -22,7 +23,7 @@ def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None)
     Tried from the most specific layout to the least: :data:`nas.data.layouts.FOLDERS`, :data:`nas.data.layouts.FILES`.
 
     Args:
-        source: a data set (returned as it is), the name ``synthetic``, or a path.
+        source: a data set (returned as it is), the name ``synthetic``, ``tfds:NAME``, or a path.
         image_size: the side to which images are brought; None leaves it to the layout (48 for CK+, the images' own
             size where they share one of at most 224 a side, else 48).
 
@@ -36,8 +37,17 @@ def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None)
         from nas.data.synthetic import synthetic_faces
 
         return resized(synthetic_faces(), image_size)
+    if is_name(source):
+        from nas.data.tfds import load_tfds
+
+        return load_tfds(str(source), image_size)
     path = existing_path(source, names=(SYNTHETIC,))
     return _load_folder(path, image_size) if path.is_dir() else _load_file(path, image_size)
+
+
+def is_name(source: str | Path) -> bool:
+    """Whether ``source`` names data instead of saying where they lie: ``synthetic``, ``tfds:NAME``."""
+    return isinstance(source, str) and (source == SYNTHETIC or source.startswith(TFDS_PREFIX))
 
 
 def _load_folder(path: Path, image_size: int | None) -> Dataset:
