@@ -15,7 +15,7 @@ from nas.data.baseline import linear_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
-from nas.data.recognise import load_dataset
+from nas.data.recognise import is_name, load_dataset
 from nas.deploy.fingerprint import fingerprint
 from nas.devices.foresight import EVENT, check_useful, foresight_of, tally
 from nas.devices.predicted import PredictedDevice
@@ -880,7 +880,7 @@ def _deadline(budget: int | None, time_s: float | None) -> Deadline:
 
 
 def _absolute(source: str | Path) -> str:
-    return str(source) if str(source) == "synthetic" else str(Path(source).resolve())
+    return str(source) if is_name(str(source)) else str(Path(source).resolve())
 
 
 def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from nas import decoding
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
-from nas.data.recognise import load_dataset
+from nas.data.recognise import is_name, load_dataset
 from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, InputError, NasError
 from nas.evaluation.job import recipe_from_json
@@ -310,7 +310,7 @@ def _data_source(settings: Settings) -> str:
     source = settings.data_source
     if source is None:
         raise InputError("this run's data was given as a Python object: pass it again, as dataset=...")
-    if source != "synthetic" and not os.path.exists(source):
+    if not is_name(source) and not os.path.exists(source):
         raise InputError(f"{source}: the run's data is not there any more; say where it is now with --data PATH")
     return source
 
