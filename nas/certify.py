@@ -78,7 +78,8 @@ class Finalists:
         """
         if not self.protocol.everyone:
             return search_folds(self.settings, self.dataset, self.split, self.protocol.folds)
-        return make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
+        split = make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
+        return self.settings.preparation.marked(split)
 
 
 def certify(finalists: Finalists, watcher: Watcher) -> list[Certificate]:

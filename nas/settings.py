@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from nas import decoding
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
+from nas.data.preparation import Preparation
 from nas.data.recognise import is_name, load_dataset
 from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, InputError, NasError
@@ -30,6 +31,7 @@ from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
 DEFAULT_TIME_S: Final = 270.0  # with its end, a second look at latencies, and an export, under five minutes
+DEFAULT_HOLDOUT: Final = 0.2
 _MAX_BATCH: Final = 1_000_000
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "space": (dict,),
@@ -46,7 +48,10 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "time_s": (int, float, NoneType),
 }
 # Runs of the first version have none.
-_LATER: Final = ("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms", "quantized")
+_LATER: Final = (
+    *("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms", "quantized"),
+    "preparation",
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ class Settings:
     predicted_device: PredictedDevice | None = None
     predicted_bound_ms: float | None = None
     quantized: bool = False
+    preparation: Preparation = field(default_factory=Preparation)
 
     @property
     def judged_file(self) -> str:
@@ -137,6 +143,7 @@ class Settings:
             "recipe": asdict(self.recipe),
             "limits": asdict(self.limits),
             "predicted_device": None if self.predicted_device is None else self.predicted_device.to_json(),
+            "preparation": self.preparation.to_json(),
         }
 
     @classmethod
@@ -159,6 +166,9 @@ class Settings:
                     "predicted_device": _predicted_device(data),
                     "predicted_bound_ms": _predicted_bound(data),
                     "quantized": decoding.of_kind(data.get("quantized", False), "quantized", bool),
+                    "preparation": Preparation.from_json(
+                        decoding.of_kind(data.get("preparation", {}), "preparation", dict)
+                    ),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
@@ -193,6 +203,8 @@ def _recipe(data: Mapping[str, Any]) -> Recipe:
         raise DecodeError(f"recipe: batch {recipe.batch!r:.80} must be a whole number in 1..{_MAX_BATCH}")
     if recipe.schedule not in ("cosine", "paper"):
         raise DecodeError(f"recipe: schedule {recipe.schedule!r:.80} is neither cosine nor paper")
+    if recipe.class_weights not in ("none", "balanced"):
+        raise DecodeError(f"recipe: class_weights {recipe.class_weights!r:.80} is neither none nor balanced")
     if not is_number(recipe.learning_rate) or recipe.learning_rate <= 0:
         raise DecodeError(f"recipe: learning_rate {recipe.learning_rate!r:.80} must be a number above 0")
     for name, value in (("label_smoothing", recipe.label_smoothing), ("weight_decay", recipe.weight_decay)):
@@ -279,6 +291,7 @@ def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = Non
     """
     if not isinstance(dataset, Dataset):
         dataset = load_dataset(dataset or _data_source(settings), image_size=settings.image_size)
+    dataset = settings.preparation.prepared(dataset)
     if dataset.fingerprint != settings.data_fingerprint:
         raise InputError(
             f"{settings.data_source or 'the data'}: fingerprint {dataset.fingerprint}, the run was started on "
@@ -290,7 +303,7 @@ def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = Non
             f"the folds come out differently (hash {split.hash}, was {settings.split_hash}): another version of "
             "scikit-learn? Start a new search, or install the versions named in run.yaml"
         )
-    return dataset, split
+    return dataset, settings.preparation.marked(split)
 
 
 def search_folds(settings: Settings, dataset: Dataset, split: Split, folds: int) -> Split:
@@ -302,7 +315,7 @@ def search_folds(settings: Settings, dataset: Dataset, split: Split, folds: int)
     other = make_split(dataset, folds=folds, holdout=settings.holdout, seed=settings.seed)
     if not np.array_equal(other.holdout, split.holdout):
         raise NasError("the subjects set aside are not those of the search; please report this")
-    return other
+    return settings.preparation.marked(other)
 
 
 def _data_source(settings: Settings) -> str:

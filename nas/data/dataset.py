@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from nas.data.paths import is_text
 from nas.errors import InputError, one_line
 
+SequenceKind = Literal["sequence", "near-duplicate group"]
 # What may be known of each image beside its label.
 PER_IMAGE: Final = ("subjects", "sequences", "targets", "landmarks", "soft_labels", "parts", "names")
 _HASHED_AT_ONCE: Final = 1024
@@ -39,6 +40,8 @@ class Dataset:
         parts: shape (n,), the official part of each image (``train``, ``validation``, ``test``), or None where the
             data come in one piece.
         names: shape (n,), how each image is called (a file's path, a row's number), or None.
+        sequence_kind: what ``sequences`` are: ``sequence``, or ``near-duplicate group`` where they were found by
+            likeness (:func:`nas.data.leaks.group_near_copies`).
     """
 
     images: npt.NDArray[np.uint8]
@@ -55,6 +58,7 @@ class Dataset:
     soft_labels: npt.NDArray[np.float32] | None = None
     parts: npt.NDArray[np.str_] | None = None
     names: npt.NDArray[np.str_] | None = None
+    sequence_kind: SequenceKind = "sequence"
 
     def __post_init__(self) -> None:
         # Both name files of the user's, and are printed and written into every report.

@@ -28,6 +28,7 @@ from nas.data.paths import identity, image_files, subfolders, visible_entries
 from nas.data.pixelcsv import is_pixel_csv
 from nas.data.rafdb import load_rafdb, looks_like_rafdb, nearly_rafdb
 from nas.data.resize import resized
+from nas.data.stored import KIND, is_stored, load_stored
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def _is_npz(path: Path) -> bool:
 
 
 FOLDERS: Final[tuple[Layout, ...]] = (
+    Layout(KIND, "meta.yaml and images.npy, as nas data convert writes them", is_stored, load_stored),
     # What the user has written for this purpose comes first.
     Layout(
         "manifest",

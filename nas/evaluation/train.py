@@ -21,6 +21,7 @@ PAPER_EPOCHS: Final = 200
 PAPER_SCHEDULE: Final = ((81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 0.5e-3))
 _PREDICT_BATCH: Final = 128
 Schedule = Literal["cosine", "paper"]
+ClassWeights = Literal["none", "balanced"]
 
 
 class TrainingDivergedError(NasError):
@@ -40,6 +41,7 @@ class Recipe:
         label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al. 2016).
         weight_decay: decoupled, as in AdamW (Loshchilov, Hutter 2019): each step takes this times the learning rate,
             as a share, off the kernels; biases and batch normalisation are left alone.
+        class_weights: ``balanced`` weighs an image's loss by :func:`balanced_weights` of the fold's training part.
     """
 
     batch: int = 8
@@ -48,6 +50,7 @@ class Recipe:
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
     schedule: Schedule = "paper"
+    class_weights: ClassWeights = "none"
 
 
 def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
@@ -73,6 +76,18 @@ def cross_entropy(labels: Any, logits: Any, smoothing: float) -> Any:
     if smoothing == 0:
         return losses
     return (1 - smoothing) * losses - smoothing * tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
+
+
+def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float32]:
+    """Weight of each class, shape (classes,): n / (k * count), for k classes that are there; 1 for those that are not.
+
+    Their mean over the images is 1, as of scikit-learn's ``balanced``, so that the learning rate keeps its meaning.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    there = counts > 0
+    weights = np.ones(classes, np.float32)
+    weights[there] = len(labels) / (there.sum() * counts[there])
+    return weights
 
 
 def decayed(variables: Iterable[Any]) -> list[Any]:
@@ -104,6 +119,9 @@ class Fitter:
         with tf.name_scope("adam"):
             self._optimizer._create_all_weights(self._variables)
         self._fresh_optimizer = [np.zeros_like(v.numpy()) for v in self._optimizer.variables()]
+        self._class_weights = None
+        if recipe.class_weights == "balanced":
+            self._class_weights = tf.Variable(np.ones(model.output_shape[-1], np.float32), trainable=False)
         self._epoch = self._epoch_function(model.input_shape[1:])
         self.seconds = {"trace": 0.0, "train": 0.0}
 
@@ -113,6 +131,7 @@ class Fitter:
         recipe, model, optimizer, variables = self._recipe, self._outputs, self._optimizer, self._variables
         shrinking = decayed(variables) if recipe.weight_decay else []
         single = not isinstance(model.output, list)
+        weights = self._class_weights
 
         @tf.function(  # type: ignore[untyped-decorator]
             input_signature=[
@@ -134,6 +153,8 @@ class Fitter:
                     answer = model(x, training=True)
                     logits = answer if single else answer[0]
                     losses = cross_entropy(tf.gather(labels, chosen), logits, recipe.label_smoothing)
+                    if weights is not None:
+                        losses *= tf.gather(weights, tf.gather(labels, chosen))
                     loss = tf.reduce_mean(losses)
                 gradients = tape.gradient(loss, variables)
                 for kernel in shrinking:
@@ -170,6 +191,8 @@ class Fitter:
 
         for variable, value in zip(self._optimizer.variables(), self._fresh_optimizer, strict=True):
             variable.assign(value)
+        if self._class_weights is not None:
+            self._class_weights.assign(balanced_weights(labels, len(self._class_weights)))
         x, y = tf.constant(images), tf.constant(labels)
         batch = min(self._recipe.batch, len(labels))
         loss, durations = float("nan"), []
