@@ -25,7 +25,7 @@ from nas.evaluation.train import Recipe
 from nas.indicator import Indicator, load_indicator
 from nas.measurement import is_number
 from nas.rung import Ladder, Rung, checked_ladder
-from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
+from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space
 from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
@@ -234,7 +234,7 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
             raise InputError("this run's space was given as a Python object: pass it again from Python, as space=...")
         return load_space(source)
     try:
-        return space_of(FAMILIES[spec["family"]].model_validate(spec))
+        return FAMILIES[spec["family"]].model_validate(spec).space()
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
