@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.cost import INT8_BYTES
 from nas.data.baseline import linear_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
@@ -76,8 +77,8 @@ class SearchOptions:
             to be stopped before that.
         inherit: whether a candidate starts from the trained weights of its nearest relative.
         probe: whether trained networks are probed, for which edit to try and which channels to keep.
-        quantized: whether candidates are judged by their int8 file (accuracy, size and latency) instead of the float32
-            one.
+        quantized: whether candidates are judged by their int8 file (accuracy, size, latency, one byte an activation)
+            instead of the float32 one.
         folds: how many there are; fold k is the same for all candidates.
         holdout: share of the subjects that the search never touches.
         image_size: side to which images are brought; None leaves it to the data.
@@ -167,7 +168,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     split = make_split(data, folds=options.folds, holdout=options.holdout, seed=seed)
     settings = Settings(
         space=describe_space(space, loaded),
-        indicator=load_indicator(indicator),
+        indicator=_judging(load_indicator(indicator), options.quantized),
         objectives=tuple(objectives),
         data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
         data_fingerprint=data.fingerprint,
@@ -877,6 +878,11 @@ def _deadline(budget: int | None, time_s: float | None) -> Deadline:
     if time_s is not None and not 0 < time_s < float("inf"):
         raise InputError(f"time {time_s} s: give a positive number of seconds")
     return Deadline(DEFAULT_TIME_S if budget is None and time_s is None else time_s)
+
+
+def _judging(indicator: Indicator, quantized: bool) -> Indicator:
+    """``indicator`` for the file that candidates are judged by."""
+    return replace(indicator, element_bytes=INT8_BYTES) if quantized else indicator
 
 
 def _absolute(source: str | Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from nas import decoding
+from nas.cost import INT8_BYTES
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.data.recognise import load_dataset
@@ -123,7 +124,9 @@ class Settings:
     @property
     def judged_file(self) -> str:
         """What a caption says of the files that were judged; nothing for float32 ones."""
-        return "; accuracy, size and latency are those of int8 files, quantized after training" * self.quantized
+        activations = ", peak activations" * (self.indicator.element_bytes == INT8_BYTES)
+        judged = f"; accuracy, size{activations} and latency are those of int8 files, quantized after training"
+        return judged * self.quantized
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
