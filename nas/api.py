@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.cost import INT8_BYTES
 from nas.data.baseline import linear_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
@@ -18,7 +19,7 @@ from nas.data.inspect import inspect
 from nas.data.labels import LabelMap, load_label_map
 from nas.data.leaks import guard
 from nas.data.preparation import Preparation
-from nas.data.recognise import load_dataset
+from nas.data.recognise import is_name, load_dataset
 from nas.deploy.fingerprint import fingerprint
 from nas.devices.foresight import EVENT, check_useful, foresight_of, tally
 from nas.devices.predicted import PredictedDevice
@@ -80,8 +81,8 @@ class SearchOptions:
             to be stopped before that.
         inherit: whether a candidate starts from the trained weights of its nearest relative.
         probe: whether trained networks are probed, for which edit to try and which channels to keep.
-        quantized: whether candidates are judged by their int8 file (accuracy, size and latency) instead of the float32
-            one.
+        quantized: whether candidates are judged by their int8 file (accuracy, size, latency, one byte an activation)
+            instead of the float32 one.
         folds: how many there are; fold k is the same for all candidates.
         holdout: share of the subjects that the search never touches; None is 0.2, or the official test part (else the
             validation part) of data that have one.  A number puts official parts together.
@@ -180,7 +181,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     split = preparation.marked(split)
     settings = Settings(
         space=describe_space(space, loaded),
-        indicator=load_indicator(indicator),
+        indicator=_judging(load_indicator(indicator), options.quantized),
         objectives=tuple(objectives),
         data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
         data_fingerprint=data.fingerprint,
@@ -901,8 +902,13 @@ def _preparation(options: SearchOptions, labels: str | Path | LabelMap | None) -
     return chosen if options.holdout is None else replace(chosen, ignore_parts=True)
 
 
+def _judging(indicator: Indicator, quantized: bool) -> Indicator:
+    """``indicator`` for the file that candidates are judged by."""
+    return replace(indicator, element_bytes=INT8_BYTES) if quantized else indicator
+
+
 def _absolute(source: str | Path) -> str:
-    return str(source) if str(source) == "synthetic" else str(Path(source).resolve())
+    return str(source) if is_name(str(source)) else str(Path(source).resolve())
 
 
 def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:

@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from nas import decoding
+from nas.cost import INT8_BYTES
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.data.preparation import Preparation
-from nas.data.recognise import load_dataset
+from nas.data.recognise import is_name, load_dataset
 from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, InputError, NasError
 from nas.evaluation.job import recipe_from_json
@@ -26,7 +27,7 @@ from nas.evaluation.train import Recipe
 from nas.indicator import Indicator, load_indicator
 from nas.measurement import is_number
 from nas.rung import Ladder, Rung, checked_ladder
-from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
+from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space
 from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
@@ -129,7 +130,9 @@ class Settings:
     @property
     def judged_file(self) -> str:
         """What a caption says of the files that were judged; nothing for float32 ones."""
-        return "; accuracy, size and latency are those of int8 files, quantized after training" * self.quantized
+        activations = ", peak activations" * (self.indicator.element_bytes == INT8_BYTES)
+        judged = f"; accuracy, size{activations} and latency are those of int8 files, quantized after training"
+        return judged * self.quantized
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -246,7 +249,7 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
             raise InputError("this run's space was given as a Python object: pass it again from Python, as space=...")
         return load_space(source)
     try:
-        return space_of(FAMILIES[spec["family"]].model_validate(spec))
+        return FAMILIES[spec["family"]].model_validate(spec).space()
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
@@ -323,7 +326,7 @@ def _data_source(settings: Settings) -> str:
     source = settings.data_source
     if source is None:
         raise InputError("this run's data was given as a Python object: pass it again, as dataset=...")
-    if source != "synthetic" and not os.path.exists(source):
+    if not is_name(source) and not os.path.exists(source):
         raise InputError(f"{source}: the run's data is not there any more; say where it is now with --data PATH")
     return source
 

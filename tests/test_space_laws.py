@@ -17,10 +17,10 @@ from nas.errors import DecodeError, InputError
 from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.families.residual_edits import ResidualEdit
 from nas.graph import Graph
+from nas.presets import preset_names
 from nas.space import SearchSpace, load_space
 
-PRESETS = ("emotionnet-nano", "emotionnet-micro", "tiny")
-SPACES = {**{name: load_space(name) for name in PRESETS}, "toy": toy_family.space}
+SPACES = {**{name: load_space(name) for name in preset_names("search_spaces")}, "toy": toy_family.space}
 names = st.sampled_from(sorted(SPACES))
 seeds = st.integers(0, 2**32 - 1)
 

@@ -32,6 +32,9 @@ def list_spaces(context: typer.Context) -> None:
                 f"{name}: prototype {cost.params:,} parameters, {cost.macs / 1e6:.1f}M MACs; "
                 f"{len(space.distributions())} searchable parameters"
             )
+            description = getattr(getattr(space, "spec", None), "description", "")
+            if description:
+                typer.echo(f"    {description}")
 
 
 @spaces.command("show")

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from nas.cost import Cost
-from nas.indicator import Indicator, Status, exact_costs
+from nas.indicator import Indicator, Status
 from nas.pareto import Objective, ParetoArchive, as_losses, hypervolume
 from nas.run.candidate import Candidate, State
 from nas.run.remeasured import Remeasured, remeasured_fields
@@ -116,7 +116,7 @@ def member_json(c: Candidate) -> dict[str, Any]:
         "latency_ms": c.value("latency_ms"),
         "latency_ratio": c.value("latency_ratio"),
         "size_bytes": _whole(c.value("size_bytes")),
-        "peak_activation_bytes": c.cost.peak_activation_bytes,
+        "peak_activation_bytes": _whole(c.value("peak_activation_bytes")),
         "balanced_accuracy": c.value("balanced_accuracy"),
         "macro_f1": c.value("macro_f1"),
         "parent": c.parent,
@@ -206,7 +206,7 @@ def reference_point_of(
     The point is fixed before anything is measured.  So for a file's size its weights and 50 kB stand in, and for
     latency a machine of 10^9 multiply-accumulates a second.
     """
-    known = {name: m.value for name, m in exact_costs(prototype).items()}
+    known = {name: m.value for name, m in indicator.known(prototype).items()}
     known |= {"size_bytes": prototype.weight_bytes + 50_000.0, "latency_ms": prototype.macs / 1e6}
     bounds = {c.metric: c.limit for c in indicator.constraints if c.upper and not c.ratio}
     point = []
