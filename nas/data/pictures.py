@@ -62,7 +62,7 @@ def read_pictures(
     headers = _headers(files)
     there = np.flatnonzero(headers[:, 0] > 0)
     if not len(there):
-        missing = not any(map(os.path.exists, files[:100]))
+        missing = not any(map(os.path.lexists, files[:100]))
         remedy = "are not there: check the paths" if missing else "can be read: check how they were copied"
         raise InputError(f"{root}: none of its {len(files)} image files {remedy} (first: {files[0]})")
     cuts = _cuts(headers[there], None if boxes is None else boxes[there])
@@ -130,7 +130,7 @@ def _target_size(sizes: npt.NDArray[np.int64], image_size: int | None) -> tuple[
 
 def _left_out(root: Path, broken: Sequence[Path], count: int) -> tuple[str, ...]:
     """What to warn about of the ``broken`` ones of ``count`` files.  Raises InputError for more than half."""
-    missing = [file for file in broken if not os.path.exists(file)]
+    missing = [file for file in broken if not os.path.lexists(file)]
     absent = set(missing)
     damaged = [file for file in broken if file not in absent]
     counted = ((damaged, "cannot be read", "replace them"), (missing, "are not there", "unpack all of the data"))

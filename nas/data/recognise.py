@@ -15,6 +15,7 @@ from nas.errors import InputError
 
 SYNTHETIC = "synthetic"
 TFDS_PREFIX = "tfds:"
+_TRIED = 50
 
 
 def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None) -> Dataset:
@@ -92,7 +93,9 @@ def _nearest(path: Path, layouts: Sequence[Layout]) -> str | None:
 def _in_a_subfolder(path: Path) -> str | None:
     """Where a data set lies in one of several folders, or as one of the files, of what was given."""
     folders, files = visible_entries(path)
-    for inner, layouts in [(folder, FOLDERS[:-1]) for folder in folders] + [(file, FILES) for file in files]:
+    for inner, layouts in [(folder, FOLDERS[:-1]) for folder in folders[:_TRIED]] + [
+        (file, FILES) for file in files[:_TRIED]
+    ]:
         layout = next((layout for layout in layouts if layout.matches(inner)), None)
         if layout is not None:
             return f"; nearest: {layout.name}: give {inner}"
