@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import INT8_BYTES
 from nas.data.baseline import linear_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
@@ -168,7 +167,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     split = make_split(data, folds=options.folds, holdout=options.holdout, seed=seed)
     settings = Settings(
         space=describe_space(space, loaded),
-        indicator=_judging(load_indicator(indicator), options.quantized),
+        indicator=load_indicator(indicator).of_file(int8=options.quantized),
         objectives=tuple(objectives),
         data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
         data_fingerprint=data.fingerprint,
@@ -878,11 +877,6 @@ def _deadline(budget: int | None, time_s: float | None) -> Deadline:
     if time_s is not None and not 0 < time_s < float("inf"):
         raise InputError(f"time {time_s} s: give a positive number of seconds")
     return Deadline(DEFAULT_TIME_S if budget is None and time_s is None else time_s)
-
-
-def _judging(indicator: Indicator, quantized: bool) -> Indicator:
-    """``indicator`` for the file that candidates are judged by."""
-    return replace(indicator, element_bytes=INT8_BYTES) if quantized else indicator
 
 
 def _absolute(source: str | Path) -> str:
