@@ -5,7 +5,7 @@
     python benchmarks/prototypes.py microcontroller --out FOLDER # or fashion, mini-xception
 
 microcontroller: int8 files of at most 250 kB and tensors of at most 64 kB, on synthetic faces of 32x32. fashion:
-inverted bottlenecks on 4,000 images of Fashion-MNIST at 28x28 (the Debian package dataset-fashion-mnist must be
+inverted bottlenecks on 2,000 images of Fashion-MNIST at 28x28 (the Debian package dataset-fashion-mnist must be
 installed). mini-xception: from the published network, on synthetic faces. --more adds options of nas search to each.
 """
 
@@ -27,7 +27,7 @@ SEARCHES = {
     "microcontroller": (
         "--space microcontroller --constraints microcontroller --quantized --data synthetic --image-size 32"
     ),
-    "fashion": "--space inverted --constraints none --data {out}/fashion.npz",
+    "fashion": "--space inverted --constraints none --effort 1x8 --data {out}/fashion.npz",
     "mini-xception": "--space mini-xception --constraints none --data synthetic",
 }
 
@@ -68,7 +68,7 @@ def search(name: str, arguments: argparse.Namespace) -> None:
     out = arguments.out / name
     if name == "fashion":
         script = Path(__file__).with_name("fashion_mnist.py")
-        command = [sys.executable, str(script), str(arguments.out / "fashion.npz"), "--size", "28"]
+        command = [sys.executable, str(script), str(arguments.out / "fashion.npz"), "--size", "28", "--images", "2000"]
         subprocess.run([*command, "--seed", arguments.seed], check=True)
     options = shlex.split(f"{SEARCHES[name].format(out=arguments.out)} {arguments.more}")
     options += ["--time", arguments.time, "--executor", arguments.executor, "--seed", arguments.seed, "--out", str(out)]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.cost import INT8_BYTES
 from nas.data.baseline import linear_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
@@ -181,7 +180,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     split = preparation.marked(split)
     settings = Settings(
         space=describe_space(space, loaded),
-        indicator=_judging(load_indicator(indicator), options.quantized),
+        indicator=load_indicator(indicator).of_file(int8=options.quantized),
         objectives=tuple(objectives),
         data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
         data_fingerprint=data.fingerprint,
@@ -900,11 +899,6 @@ def _preparation(options: SearchOptions, labels: str | Path | LabelMap | None) -
     if labels is not None:
         chosen = replace(chosen, labels=load_label_map(labels))
     return chosen if options.holdout is None else replace(chosen, ignore_parts=True)
-
-
-def _judging(indicator: Indicator, quantized: bool) -> Indicator:
-    """``indicator`` for the file that candidates are judged by."""
-    return replace(indicator, element_bytes=INT8_BYTES) if quantized else indicator
 
 
 def _absolute(source: str | Path) -> str:

@@ -218,6 +218,10 @@ class Indicator:
         """Verdicts of the constraints of ``steps`` whose metric is known, cheapest first."""
         return tuple(c.judge(measurements[c.measured], seconds) for c in self.at(*steps) if c.measured in measurements)
 
+    def of_file(self, *, int8: bool) -> Indicator:
+        """The same bounds on networks that are judged by their int8 file, or by their float32 one."""
+        return replace(self, element_bytes=INT8_BYTES if int8 else BYTES)
+
     def known(self, cost: Cost) -> dict[str, Measurement]:
         """The exact costs of a network, as this judges them."""
         return exact_costs(cost, self.element_bytes)

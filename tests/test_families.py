@@ -71,10 +71,8 @@ def test_parameters_are_those_that_keras_counts(name: str) -> None:
 
     from nas.networks.build import build_model
 
-    space = load_space(name)
-    for a in (space.prototype, space.sample(np.random.default_rng(4))):
-        assert a.cost().params == build_model(a.graph(), tf_keras).count_params()
-        tf_keras.backend.clear_session()
+    prototype = load_space(name).prototype
+    assert prototype.cost().params == build_model(prototype.graph(), tf_keras).count_params()
 
 
 def shapes(a: Architecture) -> dict[str, tuple[str, int, int, tuple[int, int, int]]]:

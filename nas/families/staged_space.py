@@ -127,22 +127,33 @@ class StagedSpace:
     def _stages(self) -> tuple[StageBounds, ...]:
         return self.spec.stage_bounds()
 
-    def _own(self, s: int) -> tuple[Slot, ...]:
+    @cached_property
+    def _own(self) -> tuple[tuple[Slot, ...], ...]:
+        """Of every stage."""
         knobs = self.spec.architecture.STAGE.items()
-        return tuple(_slot(s, None, k, *pair) for k, pair in enumerate(zip(knobs, self._stages[s].values, strict=True)))
+        return tuple(
+            tuple(_slot(s, None, k, *pair) for k, pair in enumerate(zip(knobs, stage.values, strict=True)))
+            for s, stage in enumerate(self._stages)
+        )
 
-    def _block(self, s: int, b: int) -> tuple[Slot, ...]:
+    @cached_property
+    def _blocks(self) -> tuple[tuple[tuple[Slot, ...], ...], ...]:
+        """Of every block that a stage may have."""
         knobs = self.spec.architecture.BLOCK.items()
-        return tuple(_slot(s, b, k, *pair) for k, pair in enumerate(zip(knobs, self._stages[s].block, strict=True)))
+        return tuple(
+            tuple(
+                tuple(_slot(s, b, k, *pair) for k, pair in enumerate(zip(knobs, stage.block, strict=True)))
+                for b in range(stage.depth.high)
+            )
+            for s, stage in enumerate(self._stages)
+        )
 
     @cached_property
     def _slots(self) -> tuple[Slot, ...]:
         """All that the deepest network has, in order."""
         found = list(self._network)
         for s, stage in enumerate(self._stages):
-            found += self._own(s)
-            for b in range(stage.depth.high):
-                found += self._block(s, b)
+            found += self._slots_of_stage(s, stage.depth.high)
         return tuple(found)
 
     @cached_property
@@ -165,7 +176,7 @@ class StagedSpace:
         stages = []
         for s, stage in enumerate(self._stages):
             depth = depths.get(f"s{s + 1}_blocks", stage.depth.prototype)
-            stages.append(Stage(of(self._own(s)), tuple(of(self._block(s, b)) for b in range(depth))))
+            stages.append(Stage(of(self._own[s]), tuple(map(of, self._blocks[s][:depth]))))
         return self.spec.architecture(
             input_shape=(height, width, channels),
             classes=self.spec.classes,
@@ -285,7 +296,7 @@ class StagedSpace:
                     yield StagedEdit(kind, f"s{s + 1}*", slots[0].place, before[0], after[0], new)
 
     def _slots_of_stage(self, s: int, depth: int) -> list[Slot]:
-        return [*self._own(s), *(slot for b in range(depth) for slot in self._block(s, b))]
+        return [*self._own[s], *(slot for block in self._blocks[s][:depth] for slot in block)]
 
     def _slots_of(self, a: StagedArchitecture) -> Iterator[Slot]:
         yield from self._network
