@@ -1,4 +1,4 @@
-"""A labelled set of small images, in memory."""
+"""A labelled set of small images."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nas.errors import InputError, one_line
 
 # What may be known of each image beside its label.
 PER_IMAGE: Final = ("subjects", "sequences", "targets", "landmarks", "soft_labels", "parts", "names")
+_HASHED_AT_ONCE: Final = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Dataset:
     """Images with labels and, where they are known, the person and the sequence that each came from.
 
     Attributes:
-        images: uint8, shape (n, height, width, channels), channels 1 or 3.
+        images: uint8, shape (n, height, width, channels), channels 1 or 3; a memory map where they are many.
         labels: int64, shape (n,), indices into ``class_names``.
         class_names: one name a class, at least two.
         subjects: shape (n,), the person in each image, or None where unknown.
@@ -120,7 +121,8 @@ class Dataset:
         """SHA-256 (first 16 hex digits) of pixels, labels, class names, subjects and sequences."""
         digest = hashlib.sha256()
         digest.update(repr((self.images.shape, self.class_names)).encode())
-        digest.update(np.ascontiguousarray(self.images).tobytes())
+        for start in range(0, len(self.images), _HASHED_AT_ONCE):  # in pieces: they may be larger than the memory
+            digest.update(np.ascontiguousarray(self.images[start : start + _HASHED_AT_ONCE]).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         for ids in (self.subjects, self.sequences):
             digest.update(b"none" if ids is None else "\n".join(map(str, ids)).encode())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from nas.data.classfolders import part_folders
 from nas.data.dataset import Dataset
-from nas.data.layouts import FILES, FOLDERS
-from nas.data.paths import existing_path
+from nas.data.layouts import FILES, FOLDERS, Layout, unwrapped
+from nas.data.nearest import archive_in
+from nas.data.paths import existing_path, image_files, subfolders, visible_entries
 from nas.data.resize import check_image_size, resized
 from nas.errors import InputError
 
@@ -34,9 +37,20 @@ def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None)
 
         return resized(synthetic_faces(), image_size)
     path = existing_path(source, names=(SYNTHETIC,))
-    if path.is_dir():
-        return next(layout for layout in FOLDERS if layout.matches(path)).load(path, image_size)
-    return _load_file(path, image_size)
+    return _load_folder(path, image_size) if path.is_dir() else _load_file(path, image_size)
+
+
+def _load_folder(path: Path, image_size: int | None) -> Dataset:
+    layout = next(layout for layout in FOLDERS if layout.matches(path))
+    try:
+        return layout.load(path, image_size)
+    except InputError as error:
+        if layout is not FOLDERS[-1]:
+            raise
+        nearest = _nearest(path, FOLDERS) or _in_a_subfolder(path)
+        if nearest is None and _holds_class_folders(path):
+            raise
+        raise InputError(f"{error}{nearest or ''}; {_looked_for(FOLDERS)}") from error
 
 
 def _load_file(path: Path, image_size: int | None) -> Dataset:
@@ -46,6 +60,34 @@ def _load_file(path: Path, image_size: int | None) -> Dataset:
     if layout is not None:
         return layout.load(path, image_size)
     raise InputError(
-        f"data {path}: a {path.suffix or 'nameless'} file cannot be read; give a folder with one subfolder of images "
-        "per class, CK+ as distributed, CK+48, or an .npz file with arrays x and y"
+        f"data {path}: a {path.suffix or 'nameless'} file cannot be read{_nearest(path, FILES) or ''}; "
+        f"{_looked_for(FILES)}, or a folder with one subfolder of images per class or with one of the data sets that "
+        "docs/data.md lists"
     )
+
+
+def _holds_class_folders(path: Path) -> bool:
+    root = unwrapped(path)
+    return bool(part_folders(root)) or any(map(image_files, subfolders(root)))
+
+
+def _nearest(path: Path, layouts: Sequence[Layout]) -> str | None:
+    for layout in layouts:
+        if has := layout.near(path):
+            return f"; nearest: {layout.name}: {has}"
+    archive = archive_in(path)
+    return f"; {archive}" if archive else None
+
+
+def _in_a_subfolder(path: Path) -> str | None:
+    """Where a data set lies in one of several folders, or as one of the files, of what was given."""
+    folders, files = visible_entries(path)
+    for inner, layouts in [(folder, FOLDERS[:-1]) for folder in folders] + [(file, FILES) for file in files]:
+        layout = next((layout for layout in layouts if layout.matches(inner)), None)
+        if layout is not None:
+            return f"; nearest: {layout.name}: give {inner}"
+    return None
+
+
+def _looked_for(layouts: Sequence[Layout]) -> str:
+    return "looked for: " + ", ".join(f"{layout.name} ({layout.wanted})" for layout in layouts)
