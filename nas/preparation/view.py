@@ -95,7 +95,7 @@ class View:
             box += np.array([-2, -2, 2, 2]) * max(1.0, 1.0 / scale)
         shrinks = scale <= 1.0
         filter_ = Image.Resampling.BILINEAR if shrinks else Image.Resampling.LANCZOS
-        around, corner = _padded(photograph, box)
+        around, corner = _padded(photograph, box, margin=3.0 * max(1.0, 1.0 / scale))  # as far as filters reach
         if not turned:
             return _array(around.resize((size, size), filter_, box=tuple((box - np.tile(corner, 2)).tolist())))
         width, height = (max(1, round(float(extent) * scale)) for extent in box[2:] - box[:2])
@@ -119,10 +119,10 @@ def usable_eyes(eyes: Points) -> bool:
     return bool(right[0] - left[0] > 1.0)
 
 
-def _padded(photograph: Pixels, box: Points) -> tuple[Image.Image, Points]:
+def _padded(photograph: Pixels, box: Points, margin: float) -> tuple[Image.Image, Points]:
     """The part of the photograph about ``box`` (left, top, right, bottom), its edges repeated, and its corner."""
     height, width, channels = photograph.shape
-    low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+    low, high = np.floor(box[:2] - margin).astype(int), np.ceil(box[2:] + margin).astype(int)
     columns = np.clip(np.arange(low[0], high[0]), 0, width - 1)
     rows = np.clip(np.arange(low[1], high[1]), 0, height - 1)
     part = photograph[rows[:, None], columns]
