@@ -27,7 +27,7 @@ FLOORS = (
     ("run",),
     ("networks",),
     ("deploy", "report"),
-    ("devices",),
+    ("devices", "preparation"),
     ("certificates",),
     ("synthesis", "evaluation"),
     ("compression",),

@@ -10,8 +10,12 @@ _MARGIN = 1.16
 _RAISE = 0.04
 
 
-def _box(landmarks: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """Square (left, top, right, bottom) about the landmarks, a little raised to leave room for the forehead."""
+def face_box(landmarks: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Square (left, top, right, bottom) about points of a face, a little raised to leave room for the forehead.
+
+    Args:
+        landmarks: (x, y), shape (n, 2): 68 landmarks, or two corners of a detector's box.
+    """
     left, top = (float(v) for v in landmarks.min(axis=0))
     right, bottom = (float(v) for v in landmarks.max(axis=0))
     side = _MARGIN * max(right - left, bottom - top, 1.0)
@@ -39,7 +43,7 @@ def crop_face(
         x0, y0, x1, y1 = ((width - side) // 2, (height - side) // 2, (width + side) // 2, (height + side) // 2)
         box = (float(x0), float(y0), float(x1), float(y1))
     else:
-        box = _box(landmarks)
+        box = face_box(landmarks)
     before_x, before_y = max(0, -int(box[0] // 1)), max(0, -int(box[1] // 1))
     after_x, after_y = max(0, int(box[2]) + 1 - width), max(0, int(box[3]) + 1 - height)
     padded = np.pad(image, ((before_y, after_y), (before_x, after_x)), mode="edge")
