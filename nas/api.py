@@ -48,6 +48,7 @@ from nas.settings import (
     Materials,
     Settings,
     Workers,
+    check_task,
     describe_space,
     fitted_space,
     import_space,
@@ -55,6 +56,7 @@ from nas.settings import (
     recorded_data,
 )
 from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
+from nas.task import deviation_of, head_for, task_of, wanted_of
 
 if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
@@ -896,7 +898,7 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     from nas.synthesis.samplers import sampler_for
 
     objectives = objectives_of(settings.objectives)
-    check_task(settings.task, settings.objectives, materials.indicator, materials.dataset, settings.recipe)
+    check_task(settings, materials.dataset)
     classes, deviation = len(materials.dataset.class_names), deviation_of(materials.dataset)
     point = reference_point_of(materials.space.prototype.cost(), objectives, materials.indicator, classes, deviation)
     plan = Plan(

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from nas import decoding
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
+from nas.data.landmarks import LANDMARKS
 from nas.data.recognise import load_dataset
 from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, InputError, NasError
@@ -26,7 +27,7 @@ from nas.indicator import Indicator, load_indicator
 from nas.measurement import is_number
 from nas.rung import Ladder, Rung, checked_ladder
 from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
-from nas.task import Task, head_for
+from nas.task import Task, check_metrics, head_for
 from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
@@ -304,6 +305,22 @@ def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = Non
             "scikit-learn? Start a new search, or install the versions named in run.yaml"
         )
     return dataset, split
+
+
+def check_task(settings: Settings, dataset: Dataset) -> None:
+    """Raises InputError where objectives, constraints or the recipe do not go with the task on this data."""
+    task, recipe = settings.task, settings.recipe
+    check_metrics(task, settings.objectives, settings.indicator)
+    if task.landmarks not in (0, LANDMARKS) and recipe.augmentation.flip:
+        raise InputError(
+            f"{task.landmarks} landmarks: which of them change places in a mirrored image is known of {LANDMARKS} "
+            "(iBUG) alone: switch mirroring off with --no-flip"
+        )
+    if recipe.soft_labels and (dataset.soft_labels is None or not task.classifies):
+        raise InputError(
+            f"soft_labels: {dataset.caption} has one label an image, or the task names no class: leave it out of the "
+            "recipe"
+        )
 
 
 def search_folds(settings: Settings, dataset: Dataset, split: Split, folds: int) -> Split:

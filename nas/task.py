@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Final, Literal, get_args
 
+import numpy as np
+
 from nas import decoding
 from nas.data.dataset import Dataset
 from nas.errors import DecodeError, InputError
@@ -131,6 +133,8 @@ def task_of(dataset: Dataset, name: str = "classification", landmarks: bool = Fa
             f"task {name}: {dataset.caption} has no numbers to predict (such as valence and arousal): give data that "
             "has them, such as AffectNet, an .npz with targets, or synthetic; or leave --task out"
         )
+    if regresses and deviation_of(dataset) is None:
+        raise InputError(f"task {name}: a target of {dataset.caption} is the same for every image: nothing to predict")
     if landmarks and dataset.landmarks is None:
         raise InputError(
             f"--landmarks: {dataset.caption} has no landmarks: give data that has them, such as AffectNet, CK+ as "
@@ -139,6 +143,14 @@ def task_of(dataset: Dataset, name: str = "classification", landmarks: bool = Fa
     points = 0 if dataset.landmarks is None or not landmarks else int(dataset.landmarks.shape[1])
     known: Any = name
     return Task(known, dataset.target_names if regresses else (), points)
+
+
+def deviation_of(dataset: Dataset) -> float | None:
+    """Standard deviation of the targets, averaged over them; None without targets, or where one does not vary."""
+    if dataset.targets is None:
+        return None
+    deviations = dataset.targets.astype(np.float64).std(0)
+    return float(deviations.mean()) if deviations.min() > 0 else None
 
 
 def check_metrics(task: Task, objectives: tuple[str, ...], indicator: Indicator) -> None:
