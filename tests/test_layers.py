@@ -16,7 +16,7 @@ FLOORS = (
     ("errors", "silence"),
     ("decoding",),
     ("graph",),
-    ("cost",),
+    ("cost", "head"),
     ("architecture", "units", "presets", "rung"),
     ("yamlfile",),
     ("families",),
