@@ -51,12 +51,13 @@ from nas.settings import (
     check_task,
     describe_space,
     fitted_space,
+    fitted_to,
     import_space,
     materials_of,
     recorded_data,
 )
-from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
-from nas.task import deviation_of, head_for, task_of, wanted_of
+from nas.space import SearchSpace, check_prototype, load_space
+from nas.task import deviation_of, task_of, wanted_of
 
 if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
@@ -87,7 +88,7 @@ class SearchOptions:
         recipe: how they are trained.
         limits: time and memory that one candidate may use.
         predicted_device: rejects candidates that it foretells to be too slow; None rejects none so.
-        task: what networks answer: ``classification``, ``regression`` (the data's targets, such as valence and arousal),
+        task: what networks answer: ``classification``, ``regression`` (the targets of the data, such as valence),
             or ``both`` on one trunk.
         landmarks: whether the data's landmarks are a second input.
         predicted_bound_ms: what they may take on it; None leaves that to the indicator's bounds on latency, and then it
@@ -171,8 +172,8 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     wanted = wanted_of(options.task, options.landmarks)
     data = load_dataset(dataset, image_size=options.image_size, wanted=wanted)
     task = task_of(data, options.task, options.landmarks)
-    loaded, head = load_space(space), head_for(task, len(data.class_names))
-    fitted = fit_to_data(loaded, data.input_shape, head.classes, head)
+    loaded = load_space(space)
+    fitted = fitted_to(loaded, data.input_shape, len(data.class_names), task)
     split = make_split(data, folds=options.folds, holdout=options.holdout, seed=seed)
     settings = Settings(
         space=describe_space(space, loaded),

@@ -27,7 +27,7 @@ from nas.indicator import Indicator, load_indicator
 from nas.measurement import is_number
 from nas.rung import Ladder, Rung, checked_ladder
 from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
-from nas.task import Task, check_metrics, head_for
+from nas.task import Task, check_metrics
 from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
@@ -255,6 +255,17 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
         raise DecodeError(f"run.yaml: the search space cannot be read ({decoding.reason(error)})") from error
 
 
+def fitted_to(space: SearchSpace, input_shape: tuple[int, int, int], classes: int, task: Task) -> SearchSpace:
+    """``space`` for images of ``input_shape``, data of so many classes, and what networks are to answer.
+
+    Raises:
+        InputError: it cannot be adapted to these.
+    """
+    if task.plain:
+        return fit_to_data(space, input_shape, classes)
+    raise InputError("not yet")
+
+
 def fitted_space(recorded: Mapping[str, Any], settings: Settings, space: SearchSpace | None = None) -> SearchSpace:
     """The space of a recorded search, fitted to its images; the data itself is not looked at.
 
@@ -270,8 +281,7 @@ def fitted_space(recorded: Mapping[str, Any], settings: Settings, space: SearchS
     data = decoding.field(recorded, "data", dict)
     height, width, channels = (decoding.field(data, side, int) for side in ("height", "width", "channels"))
     classes = decoding.field(data, "classes", dict)
-    head = head_for(settings.task, len(classes))
-    return fit_to_data(space or recorded_space(settings.space), (height, width, channels), head.classes, head)
+    return fitted_to(space or recorded_space(settings.space), (height, width, channels), len(classes), settings.task)
 
 
 def import_space(description: Mapping[str, Any]) -> None:
@@ -354,6 +364,6 @@ def materials_of(
         InputError: the data or the split differ from those that the run was started with.
     """
     data, split = recorded_data(settings, dataset)
-    head = head_for(settings.task, len(data.class_names))
-    adapted = fit_to_data(space or recorded_space(settings.space), data.input_shape, head.classes, head)
+    given = space or recorded_space(settings.space)
+    adapted = fitted_to(given, data.input_shape, len(data.class_names), settings.task)
     return Materials(adapted, load_indicator(settings.indicator), data, split)

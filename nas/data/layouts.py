@@ -56,8 +56,11 @@ def _is_npz(path: Path) -> bool:
 
 FOLDERS: Final[tuple[Layout, ...]] = (
     Layout(
-        *("ck+", "cohn-kanade-images/S005/001/*.png and Emotion/"),
-        *(looks_like_ckplus, load_ckplus, load_ckplus_landmarks),
+        "ck+",
+        "cohn-kanade-images/S005/001/*.png and Emotion/",
+        looks_like_ckplus,
+        load_ckplus,
+        load_ckplus_landmarks,
     ),
     Layout(
         "ck+48",

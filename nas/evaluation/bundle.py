@@ -52,9 +52,7 @@ class Bundle:
         return cls._over(dataset, everything, (Fold(np.sort(split.search_indices), split.holdout),), task)
 
     @classmethod
-    def _over(
-        cls, dataset: Dataset, chosen: npt.NDArray[np.int64], parts: Sequence[Fold], task: Task | None
-    ) -> Bundle:
+    def _over(cls, dataset: Dataset, chosen: npt.NDArray[np.int64], parts: Sequence[Fold], task: Task | None) -> Bundle:
         """The images ``chosen`` (m,), sorted; indices of the folds are renumbered."""
         task = task or Task()
         part = dataset.subset(chosen)

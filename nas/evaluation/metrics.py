@@ -78,7 +78,7 @@ def measure_values(
         confidence: one-sided.
         group_kind: such as ``subjects``.
     """
-    whole, *each = regression_estimates(true, predicted, groups)
+    whole, *each = regression_estimates(true.astype(float), predicted.astype(float), groups)
     df = whole["rmse"].df
     over = f"jackknife-t over {df + 1} {group_kind}, without the variance between trainings (no repeats)"
     how = f"{over}, one-sided {confidence:g}"

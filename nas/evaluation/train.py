@@ -89,7 +89,7 @@ def cross_entropy(labels: Any, logits: Any, smoothing: float) -> Any:
 
 
 def soft_cross_entropy(shares: Any, logits: Any, smoothing: float) -> Any:
-    """Losses (n,) of logits (n, classes) against shares (n, classes) that sum to 1, ``smoothing`` of it spread evenly."""
+    """Losses (n,) of logits (n, classes) against shares (n, classes) that sum to 1, ``smoothing`` of it spread out."""
     import tensorflow as tf
 
     even = 1.0 / tf.cast(tf.shape(shares)[1], tf.float32)
@@ -323,7 +323,7 @@ class Trainer:
         x = tf.cast(images, tf.float32) / 255.0
         return self.model([x, *told] if told else x, training=False)
 
-    def fit(
+    def fit(  # noqa: PLR0913 - those of Fitter.fit, and where to start
         self,
         images: npt.NDArray[np.uint8],
         labels: npt.NDArray[np.int64],

@@ -108,7 +108,7 @@ def regression_estimates(true: Real, predicted: Real, groups: Whole) -> list[dic
     """
     _, code = np.unique(groups, return_inverse=True)
     count = int(code.max()) + 1
-    each = _sums(true.astype(float), predicted.astype(float))
+    each = _sums(true, predicted)
     sums = np.zeros((count, *each.shape[1:]))
     np.add.at(sums, code, each)
     sizes = np.bincount(code, minlength=count).astype(float)
