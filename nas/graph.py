@@ -339,14 +339,17 @@ def _check_flat(ops: Sequence[Op]) -> None:
             raise InputError(f"{op.name}: {op.kind} of a map and a vector")
 
 
+def output_shape(op: Op, source: Op) -> tuple[int, int]:
+    """(height, width) of what ``op`` puts out when its first input is ``source``."""
+    if op.kind in ("global_pool", "dense"):
+        return 1, 1
+    cut = op.kernel - 1 if op.padding == "valid" else 0
+    return -(-(source.shape[0] - cut) // op.stride), -(-(source.shape[1] - cut) // op.stride)
+
+
 def _check_shape(op: Op, inputs: Sequence[Op]) -> None:
     h, w, c = inputs[0].shape
-    if op.kind in ("global_pool", "dense"):
-        expected: tuple[int, int] = (1, 1)
-    else:
-        cut = op.kernel - 1 if op.padding == "valid" else 0
-        expected = (-(-(h - cut) // op.stride), -(-(w - cut) // op.stride))
-    if op.shape[:2] != expected or any(x.shape[:2] != (h, w) for x in inputs):
+    if op.shape[:2] != output_shape(op, inputs[0]) or any(x.shape[:2] != (h, w) for x in inputs):
         raise InputError(f"{op.name}: output {op.shape} does not follow from input {inputs[0].shape}")
     channels = {"concat": sum(x.shape[2] for x in inputs)}.get(op.kind, c)
     if op.kind not in ("conv", "dense") and (op.shape[2] != channels):

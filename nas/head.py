@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nas.errors import InputError
-from nas.graph import LANDMARKS, VALUES, Graph, GraphBuilder, Op, check_graph
+from nas.graph import LANDMARKS, VALUES, Graph, GraphBuilder, Op
 
 MAX_TARGETS: Final = 1_000
 MAX_POINTS: Final = 1_000
@@ -92,7 +92,12 @@ def with_head(graph: Graph, head: Head) -> Graph:
     if head.classes:
         g.softmax(g.dense(x, "logits", head.classes), "softmax")
     finished = g.finished()
-    check_graph(finished.ops)
+    names = [op.name for op in finished.ops]
+    if len(set(names)) != len(names):
+        raise InputError(
+            f"two operators share a name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}; call those of "
+            "the family something else, for the head needs these"
+        )
     return finished
 
 

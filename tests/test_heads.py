@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import toy_family
 
+from nas.architecture import Architecture, EditKind
 from nas.comparison.known import known_network
 from nas.cost import cost_of
 from nas.errors import DecodeError, InputError
 from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.graph import Graph, GraphBuilder, Op
 from nas.head import Head, head_of, with_head
+from nas.indicator import Constraint, Indicator
 from nas.networks.build import build_model, get_weights, set_weights
+from nas.networks.changes import ChangeKind
+from nas.networks.inherit import inherit
+from nas.reach import check_reachable
+from nas.shrink import shrunk
+from nas.space import ProvableSpace, SearchSpace, fit_to_data, load_space
 
 TRUNK = ResidualArchitecture(
     (16, 16, 1), 3, 8, 1, (Stage(8, (4,)), Stage(12, (8,))), (Link(0, 0, 1, 0),), "batch", False
@@ -80,8 +89,7 @@ def test_a_head_on_a_network_that_ends_in_maps() -> None:
 def test_a_plain_head_leaves_a_classifier_as_it_is() -> None:
     for graph in (TRUNK.graph(), mini_xception()):
         assert with_head(graph, Head(graph.classes)) is graph
-    other = with_head(TRUNK.graph(), Head(5))
-    assert other == ResidualArchitecture(*list(vars(TRUNK).values())[:1], 5, *list(vars(TRUNK).values())[2:]).graph()
+    assert with_head(TRUNK.graph(), Head(5)) == replace(TRUNK, classes=5).graph()
 
 
 @pytest.mark.parametrize("head", HEADS, ids=str)
@@ -150,6 +158,168 @@ def test_an_answer_that_cannot_be_cut_off_is_refused() -> None:
     g = GraphBuilder((8, 8, 1))
     with pytest.raises(InputError, match="share a name"):
         with_head(g.classifier(g.conv(0, "joined", 4, kernel=3, bias=True), 3), BOTH)
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return fit_to_data(load_space("tiny"), (16, 16, 1), 8, Head(8, 2, 5))
+
+
+def test_a_space_for_any_head(space: SearchSpace) -> None:
+    assert space.prototype.graph() == with_head(load_space("tiny").prototype.graph(), Head(8, 2, 5, (32,)))
+    assert set(space.distributions()) - set(load_space("tiny").distributions()) == {
+        *("landmarks_layers", "landmarks_width1", "landmarks_width2")
+    }
+    params = space.to_params(space.prototype)
+    assert [params[f"landmarks_{name}"] for name in ("layers", "width1", "width2")] == [1, 32, 32]
+    two = space.from_params({**params, "landmarks_layers": 2, "landmarks_width2": 8})
+    assert head_of(two.graph()) == Head(8, 2, 5, (32, 8))
+    own = [str(e) for e in space.edits(two) if "points" in str(e)]
+    assert own == [
+        *("narrow points1 32->16", "narrow points1 32->24", "widen points1 32->40", "widen points1 32->64"),
+        *("remove_block points1", "widen points2 8->16", "remove_block points2"),
+    ]
+    assert [str(e) for e in space.edits(space.prototype)][-1] == "add_block points2"
+    with pytest.raises(InputError, match="branch"):
+        space.from_params({**params, "landmarks_width1": 9})
+    with pytest.raises(InputError, match="landmarks_layers"):
+        space.from_params({k: v for k, v in params.items() if k != "landmarks_layers"})
+
+
+def test_an_ordinary_task_leaves_spaces_and_ids_as_they_were() -> None:
+    for side in (32, 48, 64, 67):
+        fitted = fit_to_data(load_space("emotionnet-nano"), (side, side, 3), 8, Head(8))
+        assert type(fitted.prototype) is ResidualArchitecture and fitted.prototype.classes == 8
+    assert fit_to_data(load_space("tiny"), (16, 16, 1), 3).prototype.id == load_space("tiny").prototype.id
+
+
+def test_a_space_that_nobody_can_adapt_gets_a_head_all_the_same() -> None:
+    class Fixed(toy_family.ChainSpace):
+        adapted = None
+
+    fitted = fit_to_data(Fixed(), (16, 16, 1), 0, Head(0, 2))
+    assert fitted.prototype.graph().outputs == ("values",)
+    with pytest.raises(InputError, match="adapted"):
+        fit_to_data(Fixed(), (24, 24, 1), 0, Head(0, 2))
+
+
+def test_bounds_that_no_headed_network_can_meet(space: SearchSpace) -> None:
+    assert isinstance(space, ProvableSpace)
+    least = min(a.cost().params for a in space.cheapest())
+    rng = np.random.default_rng(0)
+    drawn = [space.sample(rng).cost() for _ in range(60)]
+    assert least <= min(c.params for c in drawn)
+    assert max(c.macs for c in drawn) <= max(a.cost().macs for a in space.dearest())
+    check_reachable(space, Indicator((Constraint("params", least, upper=True),)))
+    with pytest.raises(InputError, match="no architecture"):
+        check_reachable(space, Indicator((Constraint("params", least - 1, upper=True),)))
+
+
+@pytest.mark.parametrize("family", ["residual", "chain"])
+def test_peaks_of_shrunk_networks_lie_between_the_extremes(family: str) -> None:
+    trunk = load_space("tiny") if family == "residual" else toy_family.space
+    fitted = fit_to_data(trunk, (140, 140, 3), 3)
+    assert isinstance(fitted, ProvableSpace) is (family == "residual")
+    if isinstance(fitted, ProvableSpace):
+        rng = np.random.default_rng(1)
+        peaks = [fitted.sample(rng).cost().peak_activation_bytes for _ in range(60)]
+        assert min(a.cost().peak_activation_bytes for a in fitted.cheapest()) <= min(peaks)
+        assert max(peaks) <= max(a.cost().peak_activation_bytes for a in fitted.dearest())
+
+
+SIDES = {32: 0, 48: 0, 64: 0, 96: 1, 112: 1, 160: 2, 224: 2}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", SIDES)
+def test_large_images_cost_what_small_ones_do(side: int, channels: int) -> None:
+    space = load_space("emotionnet-nano")
+    graph = fit_to_data(space, (side, side, channels), 7).prototype.graph()
+    assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+    assert graph.input_shape == (side, side, channels)
+    first = {op.name: op.shape[0] for op in graph.ops}["s1b1_conv1"]
+    assert first == -(-side // 2 ** SIDES[side])
+    assert 33 < first < 68 or side < 48
+    # An area of 68x68 at most in place of 48x48: about twice the multiply-accumulates.
+    assert cost_of(graph).macs < 2.1 * space.prototype.cost().macs
+
+
+def test_shrinking_by_the_stem_and_pooling_behind_it() -> None:
+    graph = fit_to_data(load_space("emotionnet-nano"), (224, 224, 3), 7).prototype.graph()
+    ops = {op.name: op for op in graph.ops}
+    assert (ops["stem"].stride, ops["stem"].shape) == (2, (112, 112, 16))
+    pool = ops["stem_shrink1"]
+    assert (pool.mode, pool.kernel, pool.stride, pool.shape) == ("max", 3, 2, (56, 56, 16))
+    assert graph.ops[pool.inputs[0]].name == "stem_relu"
+    strided = shrunk(TRUNK.graph(), 0), shrunk(replace(TRUNK, stem_stride=2).graph(), 1)
+    assert strided[0] == TRUNK.graph()
+    assert {op.name: op.shape for op in strided[1].ops}["stem_shrink1"] == (4, 4, 8)  # steps of 2 already
+    g = GraphBuilder((64, 64, 1))
+    x = g.add(g.conv(0, "a", 4, kernel=3, bias=True), g.conv(0, "b", 4, kernel=3, bias=True), "sum")
+    averaged = shrunk(g.classifier(x, 3), 2)
+    assert averaged.ops[1] == Op("shrink", "pool", (0,), (16, 16, 1), 4, 4, mode="avg")
+    assert {op.name: op.inputs for op in averaged.ops}["b"] == (1,)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda data: data.pop("branch"),
+        lambda data: data.update(branch=[True]),
+        lambda data: data.update(targets=-1),
+        lambda data: data.update(shrink=10**9),
+        lambda data: data.update(trunk={"family": "nobody"}),
+        lambda data: data.update(trunk=[]),
+        lambda data: data.update(trunk={k: v for k, v in data.items()}),
+    ],
+)
+def test_damaged_genotypes_are_refused(space: SearchSpace, harm: Any) -> None:
+    data = json.loads(space.prototype.to_json())
+    harm(data)
+    with pytest.raises(DecodeError):
+        Architecture.from_json(json.dumps(data))
+
+
+def test_children_inherit_both_answers(space: SearchSpace) -> None:
+    import tf_keras
+
+    rng = np.random.default_rng(5)
+    parent = space.sample(rng)
+    while not any(e.kind is EditKind.WIDEN and e.scope for e in space.edits(parent)):
+        parent = space.sample(rng)
+    model = build_model(parent.graph(), tf_keras)
+    lived_in(model)
+    weights, inputs = get_weights(model), feeds(parent.graph())
+    expected = answers(model, inputs)
+    edits = {str(e): e for e in space.edits(parent) if "points" in str(e)}
+    growing = [e for e in space.edits(parent) if e.kind is EditKind.WIDEN and "points" not in str(e)]
+    chosen = [*edits.values(), *(growing[i] for i in rng.choice(len(growing), 2))]
+    for edit in chosen:
+        child = edit.apply(parent).graph()
+        heir = build_model(child, tf_keras, seed=3)
+        inherited = inherit(parent.graph(), weights, child, get_weights(heir), seed=0)
+        set_weights(heir, inherited.weights)
+        assert inherited.preserving is (edit.kind is EditKind.WIDEN), str(edit)
+        if inherited.preserving:
+            for a, b in zip(expected, answers(heir, inputs), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-4)
+        assert inherited.inherited_share > 0.3, str(edit)
+
+
+def test_a_plain_network_hands_its_trunk_to_one_with_a_head() -> None:
+    import tf_keras
+
+    parent, child = TRUNK.graph(), with_head(TRUNK.graph(), Head(3, 2, 5, (8,)))
+    model, heir = build_model(parent, tf_keras), build_model(child, tf_keras)
+    lived_in(model)
+    weights = get_weights(model)
+    inherited = inherit(parent, weights, child, get_weights(heir), seed=0)
+    assert not inherited.preserving
+    assert {c.kind for c in inherited.changes} >= {ChangeKind.TARGETS, ChangeKind.LANDMARKS}
+    np.testing.assert_array_equal(inherited.weights["s2b1_conv2/kernel"], weights["s2b1_conv2/kernel"])
+    np.testing.assert_array_equal(inherited.weights["logits/kernel"][:12], weights["logits/kernel"])
+    assert not inherited.weights["logits/kernel"][12:].any()
+    assert set(inherited.fresh) == {"points1_dense", "values"}
 
 
 def _place(ops: list[Op], name: str) -> int:
