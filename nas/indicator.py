@@ -77,6 +77,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     )
 }
 COSTS: Final = tuple(m.name for m in METRICS.values() if m.step is Step.COST)
+PRIMARY: Final = ("accuracy", "rmse")  # the first of them that a network has is the one by which it is compared
 LATENCY_RATIO: Final = "latency_ratio"  # measured beside latency_ms: the quotient to the prototype's
 
 

@@ -27,7 +27,7 @@ from nas.indicator import Indicator, load_indicator
 from nas.measurement import is_number
 from nas.rung import Ladder, Rung, checked_ladder
 from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
-from nas.task import Task, check_metrics
+from nas.task import Task, check_metrics, head_for
 from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
@@ -261,9 +261,7 @@ def fitted_to(space: SearchSpace, input_shape: tuple[int, int, int], classes: in
     Raises:
         InputError: it cannot be adapted to these.
     """
-    if task.plain:
-        return fit_to_data(space, input_shape, classes)
-    raise InputError("not yet")
+    return fit_to_data(space, input_shape, classes, head_for(task, classes))
 
 
 def fitted_space(recorded: Mapping[str, Any], settings: Settings, space: SearchSpace | None = None) -> SearchSpace:
