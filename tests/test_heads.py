@@ -22,6 +22,7 @@ from nas.indicator import Constraint, Indicator
 from nas.networks.build import build_model, get_weights, set_weights
 from nas.networks.changes import ChangeKind
 from nas.networks.inherit import inherit
+from nas.networks.probes import probe
 from nas.reach import check_reachable
 from nas.shrink import shrunk
 from nas.space import ProvableSpace, SearchSpace, fit_to_data, load_space
@@ -285,15 +286,14 @@ def test_children_inherit_both_answers(space: SearchSpace) -> None:
 
     rng = np.random.default_rng(5)
     parent = space.sample(rng)
-    while not any(e.kind is EditKind.WIDEN and e.scope for e in space.edits(parent)):
-        parent = space.sample(rng)
     model = build_model(parent.graph(), tf_keras)
     lived_in(model)
     weights, inputs = get_weights(model), feeds(parent.graph())
     expected = answers(model, inputs)
     edits = {str(e): e for e in space.edits(parent) if "points" in str(e)}
-    growing = [e for e in space.edits(parent) if e.kind is EditKind.WIDEN and "points" not in str(e)]
-    chosen = [*edits.values(), *(growing[i] for i in rng.choice(len(growing), 2))]
+    inner = [e for e in space.edits(parent) if e.kind is EditKind.WIDEN and str(e).startswith("widen s2b")]
+    chosen = [*edits.values(), *inner[:2]]
+    assert len(chosen) > len(edits) > 3
     for edit in chosen:
         child = edit.apply(parent).graph()
         heir = build_model(child, tf_keras, seed=3)
@@ -353,3 +353,27 @@ def test_illegal_graphs_with_two_ends_are_refused(harm: Any) -> None:
     ops = list(with_head(TRUNK.graph(), BOTH).ops)
     with pytest.raises(DecodeError):
         Graph.from_json(json.loads(json.dumps(Graph(tuple(harm(ops))).to_json())))
+
+
+def test_probes_of_a_network_with_two_answers() -> None:
+    import tf_keras
+
+    graph = with_head(TRUNK.graph(), Head(3, 2, 5, (8,)))
+    model = build_model(graph, tf_keras)
+    lived_in(model)
+    rng = np.random.default_rng(2)
+    images, points = feeds(graph, 8)
+    labels, targets = rng.integers(0, 3, 8), rng.normal(size=(8, 2)).astype(np.float32)
+    found = probe(model, graph, images, labels, landmarks=points, targets=targets)
+    shares, values = answers(model, [images, points])
+    square = ((values - targets) ** 2).mean(1)
+    assert found.loss == pytest.approx(float((square - np.log(shares[np.arange(8), labels])).mean()), rel=1e-4)
+    assert found.fisher["points1_dense"].shape == (8,) and found.dead["points1_relu"].shape == (8,)
+    # Taking a channel of the branch out of both layers that read it, to first order: activation times gradient.
+    kernels = [layer.kernel.numpy()[12:] for layer in (model.get_layer("logits"), model.get_layer("values"))]
+    hidden = np.maximum(points @ model.get_layer("points1_dense").kernel + model.get_layer("points1_dense").bias, 0)
+    by_logits, by_values = shares - np.eye(3)[labels], values - targets
+    slope = hidden * (by_logits @ kernels[0].T + by_values @ kernels[1].T)
+    np.testing.assert_allclose(found.fisher["points1_dense"], 0.5 * (slope**2).mean(0), rtol=1e-3, atol=1e-6)
+    with pytest.raises(InputError, match="landmarks"):
+        probe(model, graph, images, labels, targets=targets)
