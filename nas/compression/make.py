@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nas.compression import wrap
 from nas.compression.contents import DEPTHWISE, Kernel, float_operators, kernels_of
 from nas.compression.methods import Method
-from nas.deploy.held import HeldImages, as_input
+from nas.deploy.held import HeldImages
 from nas.errors import NasError
 from nas.evaluation.train import Fitter, Recipe
 from nas.graph import Graph
@@ -98,7 +98,7 @@ class Maker:
         weights, stages = self._base(method)
         model = self._model(weights)
         if method.number == "qat":
-            model = wrap.quantizable(model, method.base, as_input(self._tuning.images.spread()))
+            model = wrap.quantizable(model, method.base, self._tuning.images.given_to_calibrate())
             stages = {**stages, "qat": self._tuned(model, "quantization-aware training")}
         converting = time.perf_counter()
         content = self._converted(model, method)
@@ -165,7 +165,7 @@ class Maker:
     def _converted(self, model: Any, method: Method) -> bytes:
         storage = _STORED.get(method.number)
         if storage is None:
-            return to_tflite(model, calibration=as_input(self._tuning.images.spread()))
+            return to_tflite(model, calibration=self._tuning.images.given_to_calibrate())
         return to_tflite(model, storage=storage)
 
 
