@@ -48,13 +48,16 @@ from nas.settings import (
     Materials,
     Settings,
     Workers,
+    check_task,
     describe_space,
     fitted_space,
+    fitted_to,
     import_space,
     materials_of,
     recorded_data,
 )
-from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
+from nas.space import SearchSpace, check_prototype, load_space
+from nas.task import deviation_of, task_of, wanted_of
 
 if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
@@ -85,6 +88,9 @@ class SearchOptions:
         recipe: how they are trained.
         limits: time and memory that one candidate may use.
         predicted_device: rejects candidates that it foretells to be too slow; None rejects none so.
+        task: what networks answer: ``classification``, ``regression`` (the targets of the data, such as valence),
+            or ``both`` on one trunk.
+        landmarks: whether the data's landmarks are a second input.
         predicted_bound_ms: what they may take on it; None leaves that to the indicator's bounds on latency, and then it
             must be of this machine.
         command: the command line, for the record.
@@ -102,6 +108,8 @@ class SearchOptions:
     limits: Limits = field(default_factory=Limits)
     predicted_device: PredictedDevice | None = None
     predicted_bound_ms: float | None = None
+    task: str = "classification"
+    landmarks: bool = False
     command: str | None = None
 
 
@@ -119,7 +127,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     space: str | Path | SearchSpace = "emotionnet-nano",
     indicator: str | Path | Indicator = "emotionnet-nano",
     dataset: str | Path | Dataset = "synthetic",
-    objectives: Sequence[str] = ("accuracy", "params"),
+    objectives: Sequence[str] | None = None,
     budget: int | None = None,
     time_s: float | None = None,
     workers: int = 2,
@@ -136,7 +144,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         space: a preset's name, a YAML file, ``package.module:object``, or a search space.
         indicator: a preset's name, a YAML file, or an indicator.
         dataset: ``synthetic``, a path (CK+, CK+48, class folders, ``.npz``), or a data set.
-        objectives: one to four metrics.
+        objectives: one to four metrics; accuracy (for regression alone rmse) and params by default.
         budget: how many candidates are evaluated at most.
         time_s: seconds after which nothing more is begun, and what runs is put back; 270 where neither this nor a
             budget is given.
@@ -161,14 +169,16 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     options = options or SearchOptions()
     pool = replace(options.workers, executor=executor, workers=workers)
     foresee(pool)
-    data = load_dataset(dataset, image_size=options.image_size)
+    wanted = wanted_of(options.task, options.landmarks)
+    data = load_dataset(dataset, image_size=options.image_size, wanted=wanted)
+    task = task_of(data, options.task, options.landmarks)
     loaded = load_space(space)
-    fitted = fit_to_data(loaded, data.input_shape, len(data.class_names))
+    fitted = fitted_to(loaded, data.input_shape, len(data.class_names), task)
     split = make_split(data, folds=options.folds, holdout=options.holdout, seed=seed)
     settings = Settings(
         space=describe_space(space, loaded),
         indicator=load_indicator(indicator),
-        objectives=tuple(objectives),
+        objectives=task.objectives if objectives is None else tuple(objectives),
         data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
         data_fingerprint=data.fingerprint,
         image_size=options.image_size,
@@ -188,6 +198,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         limits=options.limits,
         predicted_device=options.predicted_device,
         predicted_bound_ms=options.predicted_bound_ms,
+        task=task,
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
@@ -852,7 +863,7 @@ class Run:
         if study.past:  # a driver that was killed may have left them behind the journal
             state.rewrite_front()
         try:
-            with bundled(Bundle.of(materials.dataset, materials.split)) as path:
+            with bundled(Bundle.of(materials.dataset, materials.split, settings.task)) as path:
                 drive(state, setup, path, settings.workers, deadline, self.directory, listener or Silent())
             self._look_again(state, listener or Silent())
         except EnvironmentStopError:
@@ -888,8 +899,9 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     from nas.synthesis.samplers import sampler_for
 
     objectives = objectives_of(settings.objectives)
-    classes = len(materials.dataset.class_names)
-    point = reference_point_of(materials.space.prototype.cost(), objectives, materials.indicator, classes)
+    check_task(settings, materials.dataset)
+    classes, deviation = len(materials.dataset.class_names), deviation_of(materials.dataset)
+    point = reference_point_of(materials.space.prototype.cost(), objectives, materials.indicator, classes, deviation)
     plan = Plan(
         materials.space, materials.indicator, objectives, point, settings.ladder, settings.seed, settings.budget
     )

@@ -24,6 +24,7 @@ FLOORS = (
     ("indicator", "space", "headed_space"),
     ("pareto", "reach"),
     ("data",),
+    ("task",),
     ("run",),
     ("networks",),
     ("deploy", "report"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nas.data.ckplus import load_ckplus
+from nas.data.ckplus import load_ckplus, load_ckplus_landmarks
 from nas.data.ckplus48 import load_ckplus48, looks_like_ckplus48
 from nas.data.ckplus_files import looks_like_ckplus
 from nas.data.dataset import Dataset
@@ -27,12 +27,14 @@ class Layout:
         wanted: what it is recognised by, in half a line, for the message about a layout that nothing recognises.
         matches: whether a path (a folder, or a file) has this layout; cheap, and raises nothing.
         load: reads it; the image size is the side to which images are brought, None leaves it to the layout.
+        load_landmarks: reads it with landmarks, where it has them and ``load`` leaves them out.
     """
 
     name: str
     wanted: str
     matches: Callable[[Path], bool]
     load: Callable[[Path, int | None], Dataset]
+    load_landmarks: Callable[[Path, int | None], Dataset] | None = None
 
 
 def unwrapped(root: Path) -> Path:
@@ -53,7 +55,13 @@ def _is_npz(path: Path) -> bool:
 
 
 FOLDERS: Final[tuple[Layout, ...]] = (
-    Layout("ck+", "cohn-kanade-images/S005/001/*.png and Emotion/", looks_like_ckplus, load_ckplus),
+    Layout(
+        "ck+",
+        "cohn-kanade-images/S005/001/*.png and Emotion/",
+        looks_like_ckplus,
+        load_ckplus,
+        load_ckplus_landmarks,
+    ),
     Layout(
         "ck+48",
         "class folders with S138_008_00000007.png",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from nas.data.dataset import Dataset
@@ -13,7 +14,9 @@ from nas.errors import InputError
 SYNTHETIC = "synthetic"
 
 
-def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None) -> Dataset:
+def load_dataset(
+    source: str | Path | Dataset, *, image_size: int | None = None, wanted: Collection[str] = ()
+) -> Dataset:
     """The data that ``source`` gives; its ``kind`` and ``caption`` say what was recognised.
 
     Tried from the most specific layout to the least: :data:`nas.data.layouts.FOLDERS`, :data:`nas.data.layouts.FILES`.
@@ -22,6 +25,8 @@ def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None)
         source: a data set (returned as it is), the name ``synthetic``, or a path.
         image_size: the side to which images are brought; None leaves it to the layout (48 for CK+, the images' own
             size where they share one of at most 224 a side, else 48).
+        wanted: ``targets``, ``landmarks``: what is to be used beside images and labels.  Synthetic faces and CK+ have
+            them only where they are wanted, so that their fingerprint is what it is without; other data always do.
 
     Raises:
         InputError: nothing there, or nothing that can be used; the message says what was found and what to give.
@@ -32,10 +37,12 @@ def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None)
     if isinstance(source, str) and source == SYNTHETIC:
         from nas.data.synthetic import synthetic_faces
 
-        return resized(synthetic_faces(), image_size)
+        return resized(synthetic_faces(wanted=wanted) if wanted else synthetic_faces(), image_size)
     path = existing_path(source, names=(SYNTHETIC,))
     if path.is_dir():
-        return next(layout for layout in FOLDERS if layout.matches(path)).load(path, image_size)
+        layout = next(layout for layout in FOLDERS if layout.matches(path))
+        load = layout.load_landmarks if "landmarks" in wanted and layout.load_landmarks is not None else layout.load
+        return load(path, image_size)
     return _load_file(path, image_size)
 
 

@@ -14,7 +14,7 @@ from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.decoding import field, of_kind, texts
 from nas.errors import DecodeError, InputError
-from nas.indicator import COSTS, Status, Verdict, exact_cost, overall
+from nas.indicator import COSTS, PRIMARY, Status, Verdict, exact_cost, overall
 from nas.measurement import Measurement, is_number
 from nas.pareto import Objective
 from nas.rung import Rung
@@ -257,6 +257,17 @@ class Candidate:
         if metric in COSTS:
             return exact_cost(self.cost, metric)
         return None if self.outcome is None else self.outcome.measurements.get(metric)
+
+    def score(self) -> tuple[str, Measurement] | None:
+        """The metric by which networks are compared where one is needed, and its measurement; None untrained.
+
+        Accuracy; the error of those that predict numbers alone.
+        """
+        for name in PRIMARY:
+            measured = self.measurement(name)
+            if measured is not None:
+                return name, measured
+        return None
 
     def values(self, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
         """The objectives' values, or None while one is unknown."""
