@@ -596,6 +596,7 @@ class Run:
             caption=self.caption,
             indicator=self.settings.indicator,
             prototype=candidates[0],
+            target_names=self.settings.task.targets,
         )
         picked = chosen(self.front, candidates, pick)
         images, no_images = self._held_images(dataset, needed=dataset is not None or "tflite-int8" in order.formats)
@@ -609,7 +610,8 @@ class Run:
         classes = tuple(self.directory.settings()["data"]["classes"])
         of_candidate, _, name = pick.partition(":")
         folder = self.path / "export" if out is None else Path(out)
-        order = VariantOrder(self.directory, folder, tuple(formats), classes, self.caption)
+        targets = self.settings.task.targets
+        order = VariantOrder(self.directory, folder, tuple(formats), classes, self.caption, targets)
         return export_variant(self.find(of_candidate), name, order)
 
     def _held_images(self, dataset: str | Path | Dataset | None, *, needed: bool) -> tuple[HeldImages | None, str]:
@@ -656,6 +658,7 @@ class Run:
         from nas.compression.methods import parse_methods
         from nas.deploy.held import HeldImages
         from nas.deploy.pick import pick as chosen
+        from nas.evaluation.extras import Extras
 
         wanted = parse_methods(methods)
         with self.directory.locked():
@@ -666,7 +669,8 @@ class Run:
             data, split = recorded_data(settings, dataset)
             images, labels = HeldImages.of_data(data, split), data.labels[split.folds[0].train]
             effort = EPOCHS if epochs is None else epochs
-            order = CompressOrder(self.directory, wanted, settings.recipe, effort, images, labels, again)
+            extras = Extras.of(data, settings.task).at(split.folds[0].train)
+            order = CompressOrder(self.directory, wanted, settings.recipe, effort, images, labels, again, extras)
             try:
                 return compress(picked, order, watcher or Unwatched())
             finally:

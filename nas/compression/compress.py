@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from nas.compression.methods import Method
 from nas.deploy.export import read_weights
 from nas.deploy.held import HeldImages
 from nas.errors import EnvironmentStopError, InputError, one_line
+from nas.evaluation.extras import Extras
 from nas.evaluation.train import Recipe, TrainingDivergedError
 from nas.networks.tflite import check_same_output, to_tflite
 from nas.run.candidate import Candidate
@@ -72,6 +73,7 @@ class CompressOrder:
         images: training and test images of fold 0.
         labels: int64 (n,), of the training images.
         again: whether to make what is there already.
+        extras: what else is known of the training images, as the run's task takes it.
     """
 
     directory: RunDirectory
@@ -81,6 +83,7 @@ class CompressOrder:
     images: HeldImages
     labels: npt.NDArray[np.int64]
     again: bool = False
+    extras: Extras = field(default_factory=Extras)
 
     def __post_init__(self) -> None:
         if not 1 <= self.epochs <= MOST_EPOCHS:
@@ -131,7 +134,7 @@ class _Member:
         if all(m.name in kept for m in self._order.methods):
             return [kept[m.name] for m in self._order.methods]
         order = self._order
-        tuning = Tuning(order.recipe, order.epochs, self._candidate.seed, self._images, order.labels)
+        tuning = Tuning(order.recipe, order.epochs, self._candidate.seed, self._images, order.labels, order.extras)
         maker = Maker(self._graph, self._weights, tuning, watcher.trained)
         original = _original(maker, self._images, self._graph.outputs)
         return [kept.get(m.name) or self._made(m, maker, original, watcher) for m in order.methods]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from nas.compression.contents import DEPTHWISE, Kernel, float_operators, kernels
 from nas.compression.methods import Method
 from nas.deploy.held import HeldImages
 from nas.errors import NasError
+from nas.evaluation.extras import Extras
 from nas.evaluation.train import Fitter, Recipe
 from nas.graph import Graph
 from nas.networks.build import Weights, build_model, get_weights, set_weights
@@ -40,6 +41,7 @@ class Tuning:
         seed: of the order of images and their augmentation.
         images: training images of fold 0 with their labels, and that fold's test images.
         labels: int64 (n,), of the training images.
+        extras: what else is known of these, as the network's task takes it.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class Tuning:
     seed: int
     images: HeldImages
     labels: npt.NDArray[np.int64]
+    extras: Extras = field(default_factory=Extras)
 
     @property
     def slow(self) -> Recipe:
@@ -152,8 +155,10 @@ class Maker:
             done += 1
             self._progress(stage, done, tuning.epochs)
 
-        fitter = Fitter(model, wrap.with_logits(model), tuning.slow, tuning.seed)
-        loss = fitter.fit(tuning.images.calibration, tuning.labels, tuning.epochs, _FOLD, after)
+        outputs, learned = wrap.with_logits(model, self._graph.outputs)
+        fitter = Fitter(model, outputs, tuning.slow, tuning.seed, learned)
+        shown = tuning.images.calibration, tuning.labels, tuning.epochs, _FOLD, after
+        loss = fitter.fit(*shown, extras=tuning.extras)
         return {
             "epochs": tuning.epochs,
             "learning_rate": tuning.slow.learning_rate,

@@ -125,8 +125,8 @@ class HeldImages:
         return spread_of(self.calibration)
 
 
-def spread_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Up to :data:`CALIBRATION` of ``images``, evenly spaced."""
+def spread_of(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Up to :data:`CALIBRATION` of ``images``, or of what is known of each, evenly spaced."""
     return images[_spread(len(images))]
 
 
