@@ -776,6 +776,7 @@ class Run:
         from nas.comparison.compare import FOLDER, Contest, compare, writable_folder
         from nas.comparison.known import known_networks
         from nas.comparison.protocol import EPOCHS, ComparisonProtocol
+        from nas.head import head_of
         from nas.trainings import Unwatched
 
         with self.directory.locked():
@@ -787,7 +788,8 @@ class Run:
             chosen = chosen_of(self.front_of(candidates), candidates, [pick] if isinstance(pick, str) else pick)
             data, split = recorded_data(settings, dataset)
             wanted = [names] if isinstance(names, str) else names
-            known = known_networks(wanted, data.input_shape, len(data.class_names), weights)
+            head = head_of(candidates[0].network().graph())
+            known = known_networks(wanted, data.input_shape, len(data.class_names), weights, head)
             pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
             parts = self.directory, settings, candidates, chosen, known, baseline, protocol, pool, data, split
             folder = writable_folder(self.path / FOLDER if out is None else Path(out))

@@ -119,6 +119,15 @@ def test_a_head_on_a_network_that_ends_in_maps() -> None:
     assert cost_of(graph).params == cost_of(plain).params - (9 * 128 * 7 + 7) + 129 * 6
 
 
+def test_known_networks_with_a_head() -> None:
+    plain, headed = (known_network("mini-xception", (48, 48, 1), 7, head=h) for h in (Head(7), Head(7, 2, 68, (32,))))
+    assert plain == known_network("mini-xception", (48, 48, 1), 7)
+    assert isinstance(headed.network, Graph) and headed.network.outputs == ("softmax", "values")
+    assert headed.id != plain.id and headed.failure is None
+    mobile = known_network("mobilenet-v2", (48, 48, 1), 7, head=Head(7, 2))
+    assert mobile.network is None and mobile.failure is not None and "classifier of images alone" in mobile.failure
+
+
 def test_a_plain_head_leaves_a_classifier_as_it_is() -> None:
     for graph in (TRUNK.graph(), mini_xception()):
         assert with_head(graph, Head(graph.classes)) is graph
