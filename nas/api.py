@@ -605,6 +605,7 @@ class Run:
             caption=self.caption,
             indicator=self.settings.indicator,
             prototype=candidates[0],
+            target_names=self.settings.task.targets,
         )
         picked = chosen(self.front, candidates, pick)
         images, no_images = self._held_images(dataset, needed=dataset is not None or "tflite-int8" in order.formats)
@@ -618,7 +619,8 @@ class Run:
         classes = tuple(self.directory.settings()["data"]["classes"])
         of_candidate, _, name = pick.partition(":")
         folder = self.path / "export" if out is None else Path(out)
-        order = VariantOrder(self.directory, folder, tuple(formats), classes, self.caption)
+        targets = self.settings.task.targets
+        order = VariantOrder(self.directory, folder, tuple(formats), classes, self.caption, targets)
         return export_variant(self.find(of_candidate), name, order)
 
     def _held_images(self, dataset: str | Path | Dataset | None, *, needed: bool) -> tuple[HeldImages | None, str]:
@@ -665,6 +667,7 @@ class Run:
         from nas.compression.methods import parse_methods
         from nas.deploy.held import HeldImages
         from nas.deploy.pick import pick as chosen
+        from nas.evaluation.extras import Extras
 
         wanted = parse_methods(methods)
         with self.directory.locked():
@@ -675,7 +678,8 @@ class Run:
             data, split = recorded_data(settings, dataset)
             images, labels = HeldImages.of_data(data, split), data.labels[split.folds[0].train]
             effort = EPOCHS if epochs is None else epochs
-            order = CompressOrder(self.directory, wanted, settings.recipe, effort, images, labels, again)
+            extras = Extras.of(data, settings.task).at(split.folds[0].train)
+            order = CompressOrder(self.directory, wanted, settings.recipe, effort, images, labels, again, extras)
             try:
                 return compress(picked, order, watcher or Unwatched())
             finally:
@@ -783,6 +787,7 @@ class Run:
         from nas.comparison.compare import FOLDER, Contest, compare, writable_folder
         from nas.comparison.known import known_networks
         from nas.comparison.protocol import EPOCHS, ComparisonProtocol
+        from nas.head import head_of
         from nas.trainings import Unwatched
 
         with self.directory.locked():
@@ -796,7 +801,8 @@ class Run:
             chosen = chosen_of(self.front_of(candidates), candidates, [pick] if isinstance(pick, str) else pick)
             data, split = recorded_data(settings, dataset)
             wanted = [names] if isinstance(names, str) else names
-            known = known_networks(wanted, data.input_shape, len(data.class_names), weights)
+            head = head_of(candidates[0].network().graph())
+            known = known_networks(wanted, data.input_shape, len(data.class_names), weights, head)
             pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
             parts = self.directory, settings, candidates, chosen, known, baseline, protocol, pool, data, split
             folder = writable_folder(self.path / FOLDER if out is None else Path(out))

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import toy_family
+from handmade import trained
 
 from nas.architecture import Architecture, EditKind
 from nas.comparison.known import known_network
+from nas.compression.compress import CompressOrder, Unwatched, compress
+from nas.compression.methods import parse_methods
 from nas.cost import cost_of
+from nas.deploy.compared import Answers, compare
+from nas.deploy.export import WEIGHTS, export_candidate
+from nas.deploy.export_variant import VariantOrder, export_variant
+from nas.deploy.formats import FORMATS
+from nas.deploy.held import HeldImages
+from nas.deploy.latency import LatencyProtocol, measure_latency
+from nas.deploy.metadata import read
+from nas.deploy.order import ExportOrder
+from nas.deploy.tolerance import TOLERANCES
 from nas.errors import DecodeError, InputError
+from nas.evaluation.augment import Augmentation
+from nas.evaluation.extras import Extras
+from nas.evaluation.train import Recipe
+from nas.families.headed import HeadedArchitecture
 from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.graph import Graph, GraphBuilder, Op
 from nas.head import Head, head_of, with_head
@@ -23,7 +42,20 @@ from nas.networks.build import build_model, get_weights, set_weights
 from nas.networks.changes import ChangeKind
 from nas.networks.inherit import inherit
 from nas.networks.probes import probe
+from nas.networks.tflite import (
+    ConversionError,
+    check_same_output,
+    listed,
+    open_interpreter,
+    order_of_answers,
+    order_of_inputs,
+    run_tflite,
+    to_tflite,
+)
 from nas.reach import check_reachable
+from nas.run.candidate import Candidate
+from nas.run.directory import RunDirectory
+from nas.run.variants import Variant
 from nas.shrink import shrunk
 from nas.space import ProvableSpace, SearchSpace, fit_to_data, load_space
 
@@ -85,6 +117,15 @@ def test_a_head_on_a_network_that_ends_in_maps() -> None:
     assert graph.ops[: len(plain.ops) - 3] == plain.ops[:-3]  # all but the maps, their average and the softmax
     assert [op.name for op in graph.ops[len(plain.ops) - 3 :]] == ["pool", "values", "logits", "softmax"]
     assert cost_of(graph).params == cost_of(plain).params - (9 * 128 * 7 + 7) + 129 * 6
+
+
+def test_known_networks_with_a_head() -> None:
+    plain, headed = (known_network("mini-xception", (48, 48, 1), 7, head=h) for h in (Head(7), Head(7, 2, 68, (32,))))
+    assert plain == known_network("mini-xception", (48, 48, 1), 7)
+    assert isinstance(headed.network, Graph) and headed.network.outputs == ("softmax", "values")
+    assert headed.id != plain.id and headed.failure is None
+    mobile = known_network("mobilenet-v2", (48, 48, 1), 7, head=Head(7, 2))
+    assert mobile.network is None and mobile.failure is not None and "classifier of images alone" in mobile.failure
 
 
 def test_a_plain_head_leaves_a_classifier_as_it_is() -> None:
@@ -377,3 +418,214 @@ def test_probes_of_a_network_with_two_answers() -> None:
     np.testing.assert_allclose(found.fisher["points1_dense"], 0.5 * (slope**2).mean(0), rtol=1e-3, atol=1e-6)
     with pytest.raises(InputError, match="landmarks"):
         probe(model, graph, images, labels, targets=targets)
+
+
+@pytest.mark.parametrize("head", HEADS, ids=str)
+def test_tflite_files_answer_what_the_network_does(head: Head) -> None:
+    import tf_keras
+
+    graph = with_head(TRUNK.graph(), head)
+    model = build_model(graph, tf_keras)
+    lived_in(model)
+    inputs = feeds(graph, 40)
+    given = inputs if head.landmarks else inputs[0]
+    expected = answers(model, inputs)
+    content = to_tflite(model)
+    assert check_same_output(model, content, given) < 1e-5
+    for got, own in zip(listed(run_tflite(content, given)), expected, strict=True):
+        np.testing.assert_allclose(got, own, atol=1e-5)
+    int8 = to_tflite(model, calibration=given)
+    for got, own in zip(listed(run_tflite(int8, given)), expected, strict=True):
+        np.testing.assert_allclose(got, own, atol=0.03)
+        assert np.corrcoef(got.ravel(), own.ravel())[0, 1] > 0.97
+    details = open_interpreter(int8).get_input_details()
+    assert {d["dtype"] for d in details} == {np.int8} and len(details) == len(inputs)
+    latency = measure_latency(content, int8, LatencyProtocol(5, 0.001, 1, 0.01, 0.2))
+    assert latency.median_ms > 0
+    if head.landmarks:
+        with pytest.raises(ConversionError, match="the file takes"):
+            run_tflite(content, inputs[0])
+
+
+def test_answers_are_told_apart_by_name_not_by_place() -> None:
+    assert order_of_answers(["Identity_1", "Identity"]) == [1, 0]
+    assert order_of_answers(["StatefulPartitionedCall/Identity", "Identity_1:0"]) == [0, 1]
+    assert order_of_answers(["anything"]) == [0]
+    assert order_of_inputs(["landmarks", "input"]) == [1, 0]
+    for names in (["softmax", "Identity"], ["Identity", "Identity"]):
+        with pytest.raises(ConversionError, match="cannot be told"):
+            order_of_answers(names)
+
+
+def test_224_pixels_in_colour_convert() -> None:
+    import tf_keras
+
+    graph = fit_to_data(load_space("tiny"), (224, 224, 3), 7).prototype.graph()
+    model = build_model(graph, tf_keras)
+    images = feeds(graph, 2)[0]
+    assert check_same_output(model, to_tflite(model), images) < 1e-4
+    assert run_tflite(to_tflite(model, calibration=images), images).shape == (2, 7)
+
+
+def held_for(graph: Graph, model: Any, n: int = 60) -> HeldImages:
+    """Held-out images with landmarks, and targets near to what the network answers; every fifth one's label is off."""
+    rng = np.random.default_rng(4)
+    images = rng.integers(0, 256, (n, *graph.input_shape)).astype(np.uint8)
+    points = rng.random((n, 10), dtype=np.float32)
+    held = HeldImages(images, images, np.zeros(n, np.int64), calibration_landmarks=points, landmarks=points)
+    held = replace(held, targets=np.zeros((n, graph.targets), np.float32) if graph.targets else None)
+    got = Answers.of(graph.outputs, model(held.fit_for(graph).given(), training=False))
+    if got.values is not None:
+        values = np.asarray(got.values)
+        held = replace(held, targets=(values + rng.normal(0, 0.1, values.shape)).astype(np.float32))
+    if got.probabilities is not None:
+        labels = np.asarray(got.probabilities).argmax(1)
+        labels[::5] = (labels[::5] + 1) % graph.classes
+        held = replace(held, labels=labels)
+    return held
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network with two inputs and two answers, in every format."""
+
+    graph: Graph
+    model: Any
+    order: ExportOrder
+    candidate: Candidate
+    paths: Mapping[str, Path]
+
+    @property
+    def card(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.paths["card"].read_text())
+        return data
+
+
+def exported(folder: Path, head: Head, formats: tuple[str, ...]) -> Exported:
+    import tf_keras
+
+    a = HeadedArchitecture(TRUNK, head)
+    graph = a.graph()
+    model = build_model(graph, tf_keras)
+    lived_in(model)
+    directory = RunDirectory(folder)
+    candidate = replace(trained(3, 0.8), id=a.id, architecture=a.to_json(), cost=a.cost())
+    buffer = io.BytesIO()
+    np.savez(buffer, **get_weights(model))
+    directory.store(a.id, {WEIGHTS: buffer.getvalue()})
+    names = tuple("abcdefgh"[: head.classes or 7])
+    order = ExportOrder(
+        *(directory, folder / "out", formats, names, "random noise", Indicator(()), trained(0, 0.9)),
+        images=held_for(graph, model),
+        target_names=("valence", "arousal")[: head.targets],
+    )
+    return Exported(graph, model, order, candidate, export_candidate(candidate, order))
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return exported(tmp_path_factory.mktemp("run"), Head(8, 2, 5, (8,)), ("all",))
+
+
+def test_every_format_has_both_answers(both: Exported) -> None:
+    assert both.order.images is not None
+    given = both.order.images.fit_for(both.graph).given()
+    expected = [np.asarray(x) for x in both.model(given, training=False)]
+    for name in set(both.paths) & set(FORMATS):
+        got = FORMATS[name].run(both.paths[name].read_bytes(), given)
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4 if name in ("keras", "tflite", "onnx") else 0.05)
+        found = read(both.paths[name])
+        assert (found.classes, found.targets) == (tuple("abcdefgh"), ("valence", "arousal"))
+        assert found.landmarks is not None and found.landmarks["points"] == 5
+        entry = both.card["files"][name]
+        assert entry["float_accuracy"] == pytest.approx(0.8)
+        assert entry["float_rmse"] == pytest.approx(0.1, abs=0.02)
+        assert abs(entry["rmse_difference"]) < 0.02
+        assert entry["values_largest_difference"] >= entry["values_rms_difference"] >= 0
+    assert set(FORMATS) - set(both.paths) <= {"onnx"}
+
+
+def test_the_signature_names_inputs_and_answers(both: Exported) -> None:
+    assert both.order.images is not None
+    image, points = both.order.images.fit_for(both.graph).given(1)
+    runner = open_interpreter(both.paths["tflite"].read_bytes()).get_signature_runner("serving_default")
+    got = runner(landmarks=points, image=image)
+    expected = [np.asarray(x) for x in both.model([image, points], training=False)]
+    np.testing.assert_allclose(got["probabilities"], expected[0], atol=1e-5)
+    np.testing.assert_allclose(got["values"], expected[1], atol=1e-5)
+
+
+def test_the_card_says_what_goes_in_and_what_comes_out(both: Exported) -> None:
+    card = both.card
+    assert card["task"] == "classification into 8 classes and regression of 2 values, from an image and 5 landmarks"
+    assert card["targets"] == ["valence", "arousal"] and set(card["outputs"]) == {"probabilities", "values"}
+    assert card["landmarks"]["points"] == 5 and "share of the image's width" in card["landmarks"]["how"]
+    int8 = card["files"]["tflite-int8"]
+    assert {int8[name]["dtype"] for name in ("input", "landmarks", "output", "values")} == {"int8"}
+    text = both.paths["card-md"].read_text()
+    assert "- values: one a target, in this order: 0 valence, 1 arousal" in text
+    assert f"rmse {int8['rmse']:.4f} (float {int8['float_rmse']:.4f})" in text
+    with pytest.raises(InputError, match="target names"):
+        export_candidate(both.candidate, replace(both.order, target_names=("valence",)))
+    with pytest.raises(InputError, match="landmarks"):
+        export_candidate(both.candidate, replace(both.order, images=replace(both.order.images, landmarks=None)))
+
+
+def test_a_network_of_values_alone_is_exported(tmp_path: Path) -> None:
+    alone = exported(tmp_path, Head(0, 2), ("tflite", "tflite-int8"))
+    card = alone.card
+    assert card["classes"] == [] and card["targets"] == ["valence", "arousal"]
+    for name in ("tflite", "tflite-int8"):
+        entry = card["files"][name]
+        assert "accuracy" not in entry and "agreement_with_float" not in entry
+        assert entry["rmse"] == pytest.approx(0.1, abs=0.02)
+        assert read(alone.paths[name]).outputs == ("values",)
+    again = export_candidate(alone.candidate, replace(alone.order, images=None, formats=("tflite",)))
+    assert json.loads(again["card"].read_text())["files"]["tflite"]["compared_on"] == "images of random noise"
+
+
+def test_values_that_a_file_gets_wrong_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.normal(size=(50, 2)).astype(np.float32)
+    blank = np.zeros((50, 2, 2, 1), np.uint8)
+    held = HeldImages(blank, blank, np.zeros(50, np.int64), targets=targets)
+    right = compare(Answers(values=targets + 0.01), Answers(values=targets), held)
+    assert right.numbers is not None and right.numbers.rmse == pytest.approx(0.01, rel=1e-3)
+    assert right.numbers.reference_rmse == 0 and right.agreement is None and right.difference is None
+    TOLERANCES["tflite-int8"].check(right)
+    wrong = compare(Answers(values=targets[::-1].copy()), Answers(values=targets), held)
+    for name in ("tflite", "tflite-int8"):
+        with pytest.raises(ConversionError, match="value"):
+            TOLERANCES[name].check(wrong)
+    with pytest.raises(ConversionError, match="does not answer"):
+        compare(Answers(targets), Answers(values=targets), held)
+
+
+def compressed(both: Exported, methods: tuple[str, ...], epochs: int) -> dict[str, Variant]:
+    held = both.order.images
+    assert held is not None and held.targets is not None and held.landmarks is not None
+    extras = Extras(held.targets, held.landmarks.reshape(len(held.targets), -1, 2))
+    recipe = Recipe(augmentation=Augmentation(flip=False))
+    order = CompressOrder(both.order.directory, parse_methods(methods), recipe, epochs, held, held.labels, True, extras)
+    return {v.name: v for v in compress([both.candidate], order, Unwatched())}
+
+
+def test_compressed_without_training(both: Exported) -> None:
+    made = compressed(both, ("ptq",), 1)
+    (variant,) = made.values()
+    assert variant.failure is None, variant.failure
+    assert variant.measurements["agreement"].value > 0.9
+    assert variant.measurements["rmse"].value == pytest.approx(variant.original["rmse"].value, abs=0.02)
+    order = VariantOrder(both.order.directory, both.order.out, ("tflite",), tuple("abcdefgh"), "noise", ("v", "a"))
+    file, card = export_variant(both.candidate, variant.name, order)
+    assert read(file).targets == ("v", "a") and json.loads(card.read_text())["landmarks"]["points"] == 5
+
+
+@pytest.mark.slow
+def test_compressed_with_training(both: Exported) -> None:
+    made = compressed(both, ("qat", "prune:0.5", "cluster:8", "prune-qat:0.5"), 2)
+    for name, variant in made.items():
+        assert variant.failure is None, (name, variant.failure)
+        assert 0 < variant.measurements["rmse"].value < 1
+    assert made["prune-0.5"].measurements["sparsity"].value > 0.4

@@ -100,10 +100,13 @@ class Climb:
         """Probes of fold ``k``'s model, on images that it was trained on."""
         train, b = self._bundle.folds[k][0], self._bundle
         chosen = np.random.default_rng([self._job.seed, k, ENOUGH]).permutation(train)[:ENOUGH]
-        images = b.images[chosen].astype(np.float32) / np.float32(255)
+        images, *told = b.inputs(chosen)
+        shown = images.astype(np.float32) / np.float32(255), b.labels[chosen], links if k == 0 else ()
+        targets = b.extras.at(chosen).targets
         # Of a new link the architecture's edits are told, so one fold is enough; importance belongs to the weights.
         try:
-            return probe(self._trainer.model, self._job.graph, images, b.labels[chosen], links if k == 0 else ())
+            graph, landmarks = self._job.graph, told[0] if told else None
+            return probe(self._trainer.model, graph, *shown, landmarks=landmarks, targets=targets)
         except InputError as error:
             _log.warning("fold %d is not probed: %s", k, error)
             return None

@@ -168,8 +168,8 @@ class Evaluation:
     def _files_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
         """Converts the untrained network, whose costs do not depend on the weights' values; ``name`` tells of them."""
         cpu, begin = self._cpu, time.perf_counter()
-        images = self.bundle.images[self.bundle.folds[0][0]]
-        files = converted_files(job.network, images, name, seed=job.seed)
+        inputs = self.bundle.inputs(self.bundle.folds[0][0])
+        files = converted_files(job.network, inputs, name, seed=job.seed)
         seconds = {"convert": time.perf_counter() - begin}
         return Outcome(State.TRAINED, (), {}, None, seconds, None, self._spent({}, cpu)), files
 
