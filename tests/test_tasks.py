@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import blobs
+from fabricated import nas_
 from handmade import trained
 
+from nas.api import Run, SearchOptions, search
 from nas.data.baseline import value_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
@@ -31,6 +33,7 @@ from nas.run.candidate import Candidate, RungResult
 from nas.run.directory import RunDirectory
 from nas.run.front import front_of, member_json, reference_point_of
 from nas.run.predictions import PREDICTIONS, Predictions
+from nas.rung import Rung
 from nas.space import load_space
 from nas.statistics.regression import regression_estimates, regression_scores
 from nas.task import Task, check_metrics, deviation_of, task_of
@@ -408,3 +411,67 @@ def test_networks_learn_targets_and_use_landmarks(data: Dataset) -> None:
             assert np.abs(trainer.answer(shuffled)["probabilities"] - shares).max() > 0.1  # they are looked at
         with pytest.raises(KeyError):
             trainer.fit(bundle.images[train], bundle.labels[train], 1, 0, extras=Extras())
+
+
+LIMITS = "constraints:\n- {metric: params, max: 100k}\n- {metric: rmse, max: 2.0}\n"
+
+
+def searched(out: Path, data: Dataset, limits: str = "", **changes: Any) -> Run:
+    """Two candidates of the tiny space, two epochs each, on this process' own machine."""
+    path = out.parent / f"{out.name}.yaml"
+    path.write_text(limits or "constraints: []\n")
+    options = SearchOptions(effort=Rung(1, 2), inherit=False, probe=False, **changes)
+    given: dict[str, Any] = {"space": "tiny", "indicator": str(path), "dataset": data, "options": options}
+    return search(**given, budget=2, executor="local", workers=1, sampler="random", out=out)
+
+
+@pytest.mark.slow
+def test_a_search_for_classes_and_values_from_images_and_landmarks(tmp_path: Path, data: Dataset) -> None:
+    run = searched(tmp_path / "both", data, LIMITS, task="both", landmarks=True)
+    assert run.settings.task == Task("both", ("valence", "arousal"), 68) and run.settings.objectives[0] == "accuracy"
+    assert run.candidates[0].network().graph().points == 68
+    prototype = run.candidates[0]
+    for name in ("accuracy", "rmse", "ccc", "pearson", "rmse_valence", "latency_ms"):
+        assert prototype.measurement(name) is not None, name
+    assert prototype.status is Status.MET
+    member = run.front.to_json()["members"][0]
+    assert 0 <= member["accuracy"] <= 1 and member["rmse_low"] < member["rmse"] < member["rmse_high"]
+    kept = Predictions.read(run.directory.model_file(prototype.id, PREDICTIONS))
+    assert kept.values is not None and kept.targets is not None
+    scores = regression_scores(kept.targets.astype(float), kept.values.astype(float))
+    assert prototype.value("rmse") == pytest.approx(scores["rmse"].mean())
+    told = run.explain(prototype.id)
+    assert told["by_class"]["classes"] == ["across", "down", "square"] and not told["not_measured"]
+    assert told["measurements"]["ccc"]["ratio"] is None
+    assert {f.name for f in run.plot()} >= {"accuracy_params.png"} and run.baseline is not None
+    assert set(run.value_baseline) == {"rmse", "ccc", "pearson"}
+    (path,) = [p for p in run.export(prototype.id, ["tflite"], dataset=data) if p.suffix == ".tflite"]
+    assert path.stat().st_size > 1000
+    plain = replace(data, targets=None, target_names=())
+    with pytest.raises(InputError, match="fingerprint"):
+        run.resume(budget=1, dataset=plain)
+    assert len(run.resume(budget=1, dataset=data).candidates) >= 3
+
+
+@pytest.mark.slow
+def test_a_search_for_values_alone(tmp_path: Path, data: Dataset) -> None:
+    run = searched(tmp_path / "values", data, LIMITS, task="regression")
+    assert run.settings.objectives == ("rmse", "params") and run.baseline is None
+    prototype, found = run.candidates[0], nas_("front", run.path)
+    assert prototype.value("accuracy") is None and prototype.status is Status.MET
+    assert run.front.reference_point[0] == pytest.approx(deviation_of(data))
+    member = run.front.to_json()["members"][0]
+    assert member["accuracy"] is None and member["rmse"] > 0 and member["ccc"] is not None
+    assert "rmse" in found.stdout and "ridge regression on pixels" in found.stdout and "LDA" not in found.stdout
+    explained = nas_("explain", run.path, prototype.id).stdout
+    assert "rmse <= 2: met" in explained and "recall by class" not in explained and "never measured" not in explained
+    assert "after all" not in explained and "accuracy" not in explained
+    figure = (run.directory.plots / "accuracy_params.svg").read_text()
+    assert "RMSE and parameters" in figure
+    (path,) = [p for p in run.export("most-accurate", ["tflite"], dataset=data) if p.suffix == ".tflite"]
+    assert path.stat().st_size > 1000
+    assert run.holding() is not None
+    with pytest.raises(InputError, match="a certificate is about accuracy"):
+        run.certify("smallest")
+    with pytest.raises(InputError, match="constraint on accuracy: networks of this search have none"):
+        searched(tmp_path / "no", data, "constraints:\n- {metric: accuracy, min: 0.5}\n", task="regression")

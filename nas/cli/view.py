@@ -158,26 +158,35 @@ def candidate_line(candidate: Candidate) -> str:
 
 
 def front_table(front: Front) -> Table:
-    """The members, best in the first objective first; of what networks predict, what this front's can."""
+    """The members, best in the first objective first, with the metrics that networks of this task have."""
     title = None if front.status != "nearest" else "nearest to the indicator, NOT meeting it"
     table = Table(title=title, title_style="red", box=None, pad_edge=False, header_style="dim")
-    scores = [name for name in ("accuracy", "rmse") if any(m.measurement(name) for m in front.members)] or ["accuracy"]
-    scored = [column for name in scores for column in (name, "interval")] + ["ccc"] * ("rmse" in scores)
-    for name in ("id", *scored, "params", "MACs", "latency", "size", "verdict"):
+    first, *more = _columns(front)
+    costs = ("params", "latency", "size") if more else ("params", "MACs", "latency", "size")
+    for name in ("id", first, "interval", *more, *costs, "verdict"):
         table.add_column(name, justify="left" if name in ("id", "verdict") else "right", no_wrap=True)
     for m in front.members:
         latency, size = m.value("latency_ms"), m.value("size_bytes")
+        cells = {
+            "params": f"{m.cost.params:,}",
+            "MACs": f"{m.cost.macs / 1e6:.1f}M",
+            "latency": "" if latency is None else f"{latency:.3f} ms",
+            "size": "" if size is None else f"{size / 1000:.0f} kB",
+        }
         table.add_row(
             m.id,
-            *(cell for name in scores for cell in _score_cells(m, name)),
-            *_score_cells(m, "ccc")[: "rmse" in scores],
-            f"{m.cost.params:,}",
-            f"{m.cost.macs / 1e6:.1f}M",
-            "" if latency is None else f"{latency:.3f} ms",
-            "" if size is None else f"{size / 1000:.0f} kB",
+            *_score_cells(m, first),
+            *(_score_cells(m, name)[0] for name in more),
+            *(cells[name] for name in costs),
             Text(m.status.value, style=_STYLES[m.status.value]),
         )
     return table
+
+
+def _columns(front: Front) -> list[str]:
+    """The trained metrics that are shown, the first with its interval: a terminal has 80 columns."""
+    found = [name for name in ("accuracy", "rmse") if any(m.measurement(name) for m in front.members)]
+    return [*found, "ccc"] if found == ["rmse"] else found or ["accuracy"]
 
 
 def _score_cells(candidate: Candidate, metric: str) -> list[str]:

@@ -13,6 +13,7 @@ from nas.run.candidate import Candidate, State
 from nas.run.judged import not_judged
 from nas.task import Task
 
+_SIGNED: Final = tuple(m.name for m in METRICS.values() if m.least < 0)
 START: Final = "start"  # the phase in which an evaluator process starts: no candidate's own cost
 STEP_NAMES: Final[Mapping[Step, str]] = {
     Step.COST: "exact costs",
@@ -69,7 +70,10 @@ def explain_candidate(
     }
 
 
-def _beside(value: float, prototype: float | None) -> dict[str, float | None]:
+def _beside(value: float, prototype: float | None, *, signed: bool = False) -> dict[str, float | None]:
+    """Of a ``signed`` value, such as a correlation, a quotient says nothing."""
+    if signed:
+        return {"value": value, "prototype": prototype, "ratio": None}
     return {"value": value, "prototype": prototype, "ratio": value / prototype if prototype else None}
 
 
@@ -77,7 +81,7 @@ def _measurements(candidate: Candidate, prototype: Candidate) -> dict[str, dict[
     if candidate.outcome is None:
         return {}
     return {
-        name: {**m.to_json(), **_beside(m.value, prototype.value(name))}
+        name: {**m.to_json(), **_beside(m.value, prototype.value(name), signed=name.startswith(_SIGNED))}
         for name, m in candidate.outcome.measurements.items()
     }
 
