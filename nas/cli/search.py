@@ -29,6 +29,7 @@ workers, five minutes.  Stop it with Ctrl-C whenever you like; `nas resume RUN` 
     nas search
     nas search --data ~/data/ckplus --time 2h --effort 1x20
     nas search --data photos/ --constraints none --objectives accuracy,latency_ms
+    nas search --task both --objectives rmse,params --landmarks --constraints none
     nas search --space my.yaml --constraints my-limits.yaml --budget 200 --workers 4
 """
 
@@ -46,7 +47,19 @@ def search(
         str,
         typer.Option(help="'synthetic', or a path: CK+ as distributed, CK+48, one folder a class, or .npz (x, y)."),
     ] = "synthetic",
-    objectives: Annotated[str, typer.Option(help="One to four metrics, separated by commas.")] = "accuracy,params",
+    task: Annotated[
+        str,
+        typer.Option(help="classification, regression (the data's targets, such as valence and arousal), or both."),
+    ] = "classification",
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="Give networks the data's landmarks as a second input.")
+    ] = False,
+    objectives: Annotated[
+        str | None,
+        typer.Option(
+            help="One to four metrics, separated by commas \\[default: accuracy,params; regression: rmse,params]."
+        ),
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="Candidates to evaluate at most.")] = None,
     time: Annotated[
         str | None, typer.Option(help="Time limit: 90s, 5m, 2h (without this and --budget: 270 s).")
@@ -144,6 +157,8 @@ def search(
 
     time_s = seconds_of(time)
     options = api.SearchOptions(
+        task=task,
+        landmarks=landmarks,
         quantized=quantized,
         folds=folds,
         holdout=holdout,
@@ -177,7 +192,7 @@ def search(
             indicator=constraints,
             dataset=data,
             labels=labels,
-            objectives=[name.strip() for name in objectives.split(",")],
+            objectives=None if objectives is None else [name.strip() for name in objectives.split(",")],
             budget=budget,
             time_s=time_s,
             workers=workers,

@@ -24,6 +24,16 @@ def face_box(landmarks: npt.NDArray[np.float64]) -> tuple[float, float, float, f
     return x0, y0, x0 + side, y0 + side
 
 
+def landmarks_in_crop(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Where the landmarks are in the crop that :func:`crop_face` makes about them: shares of its sides, shape (68, 2).
+
+    Landmarks count from the centre of the first pixel, shares from the edge of the image.
+    """
+    x0, y0, x1, y1 = face_box(landmarks)
+    shares: npt.NDArray[np.float32] = ((landmarks + 0.5 - (x0, y0)) / (x1 - x0, y1 - y0)).astype(np.float32)
+    return shares
+
+
 def crop_face(
     image: npt.NDArray[np.uint8], landmarks: npt.NDArray[np.float64] | None, size: int
 ) -> npt.NDArray[np.uint8]:
