@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.data.baseline import linear_baseline
+from nas.data.baseline import linear_baseline, value_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
@@ -118,8 +118,9 @@ class Beginning:
     """What is worked out once, when a search starts, and goes to run.yaml beside its settings."""
 
     reference_point: tuple[float, ...]
-    linear_baseline: float
+    linear_baseline: float | None
     command: str | None
+    value_baseline: dict[str, float] | None = None
 
 
 def search(  # noqa: PLR0913 - the interface that users rely on
@@ -202,12 +203,14 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
-    baseline = linear_baseline(data, split, range(settings.ladder[-1].folds))
+    folds = range(settings.ladder[-1].folds)
+    baseline = linear_baseline(data, split, folds) if task.classifies else None
+    values = value_baseline(data, split, folds) if task.regresses else None
     directory = new_run_directory(out, str(settings.space["name"]))
     run = Run(directory)
     try:
         with directory.locked(), ready(pool, data.images.nbytes):
-            run._begin(settings, materials, Beginning(point, baseline, options.command))
+            run._begin(settings, materials, Beginning(point, baseline, options.command, values))
             run._drive(settings, materials, deadline, listener)
     finally:
         remove_unbegun(directory)
@@ -264,6 +267,12 @@ class Run:
         """Accuracy of linear discriminant analysis on the pixels, over the folds that candidates are tested on."""
         value: Any = self.directory.settings().get("linear_baseline")
         return float(value) if is_number(value) else None
+
+    @property
+    def value_baseline(self) -> dict[str, float]:
+        """``rmse``, ``ccc`` and ``pearson`` of ridge regression on the pixels likewise; empty where not known."""
+        found: Any = self.directory.settings().get("value_baseline")
+        return {n: float(v) for n, v in found.items() if is_number(v)} if isinstance(found, dict) else {}
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -499,7 +508,7 @@ class Run:
             return summary(candidates, self.settings.indicator) | {"probes": probes, "foretold": foretold}
         candidate, settings = self.find(candidate_id), self.settings
         classes = tuple(self.directory.settings()["data"]["classes"])
-        told = explain_candidate(candidate, candidates[0], settings.indicator)
+        told = explain_candidate(candidate, candidates[0], settings.indicator, settings.task)
         told |= explain_predictions(candidate, self.front_of(candidates).members, self.directory, classes)
         tested = put_to_the_test(candidates)
         told["certificates"] = [
@@ -722,6 +731,8 @@ class Run:
 
         with self.directory.locked():
             settings, candidates = self.settings, self.candidates
+            why = "a certificate is about accuracy, and networks of this run name no class"
+            _needs(settings.task.classifies, "certify", why)
             import_space(settings.space)
             chosen = chosen_of(self.front_of(candidates), candidates, [ids] if isinstance(ids, str) else ids)
             pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
@@ -781,6 +792,8 @@ class Run:
 
         with self.directory.locked():
             settings, candidates = self.settings, self.candidates
+            why = "what is compared is accuracy, and networks of this run name no class"
+            _needs(settings.task.classifies, "compare", why)
             import_space(settings.space)
             protocol = ComparisonProtocol(
                 settings.folds if folds is None else folds, EPOCHS if epochs is None else epochs, seeds
@@ -833,6 +846,7 @@ class Run:
                 "data": {"caption": materials.dataset.caption, **inspect(materials.dataset)},
                 "split": materials.split.describe(),
                 "linear_baseline": beginning.linear_baseline,
+                "value_baseline": beginning.value_baseline,
                 "versions": versions(),
                 "machine": machine() | {"device": fingerprint().to_json()},
                 "settings": settings.to_json(),
@@ -886,6 +900,12 @@ class Run:
                 raise NothingEvaluatedError(
                     f"no candidate could be evaluated; the last failure: {failures[-1]['reason']}"
                 )
+
+
+def _needs(given: bool, what: str, why: str) -> None:
+    """Raises InputError for what a run's task does not allow."""
+    if not given:
+        raise InputError(f"{what}: {why}; search with --task classification, without --landmarks, for this")
 
 
 def _deadline(budget: int | None, time_s: float | None) -> Deadline:

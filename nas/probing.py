@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nas.architecture import Architecture
 from nas.errors import DecodeError
+from nas.indicator import METRICS, PRIMARY
 from nas.networks.links import Pair, possible_links
 from nas.networks.probes import Probes
 from nas.run.atomic import write_atomic
@@ -72,7 +73,8 @@ class Probing:
 def gain_at_equal_effort(child: Candidate, parent: Candidate) -> float | None:
     """Accuracy of the child less that of its parent, after the largest effort that both were measured at.
 
-    Of networks that predict numbers alone, how much lower the child's error is.  None where there is no such effort, or where one of them began with inherited weights and the other from scratch.
+    Of networks that predict numbers alone, how much lower the child's error is.  None where there is no such effort,
+    or where one of them began with inherited weights and the other from scratch.
     """
     if _inherited(child) is not _inherited(parent):
         return None

@@ -3,7 +3,8 @@
 The sums follow how matrix kernels of CPUs work (XNNPACK, as LiteRT uses it): a convolution is a product of tiles, a
 tile holds a vector of output channels, so that channels count as the next multiple of the vector; every tap of a window
 costs something of its own; weights are streamed once for every few pixels; and every operator has a fixed cost.  Batch
-normalisation, and a ReLU behind a convolution, a dense layer or an add, are folded into what they follow and cost nothing.
+normalisation, and a ReLU behind a convolution, a dense layer or an add, are folded into what they follow and cost
+nothing.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from nas.architecture import Architecture
 from nas.cost import Cost
 from nas.decoding import field, of_kind, texts
 from nas.errors import DecodeError, InputError
-from nas.indicator import COSTS, PRIMARY, Status, Verdict, exact_cost, overall
+from nas.indicator import COSTS, METRICS, PRIMARY, Status, Verdict, exact_cost, overall
 from nas.measurement import Measurement, is_number
 from nas.pareto import Objective
 from nas.rung import Rung
@@ -268,6 +268,15 @@ class Candidate:
             if measured is not None:
                 return name, measured
         return None
+
+    @property
+    def merit(self) -> float:
+        """Its score as a number of which more is better; minus infinity without one."""
+        found = self.score()
+        if found is None:
+            return float("-inf")
+        name, measured = found
+        return measured.value if METRICS[name].direction == "maximize" else -measured.value
 
     def values(self, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
         """The objectives' values, or None while one is unknown."""
