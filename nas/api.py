@@ -806,8 +806,8 @@ class Run:
 
         with self.directory.locked():
             settings, candidates = self.settings, self.candidates
-            why = "the known networks classify images, and networks of this run answer or are told something else"
-            _needs(settings.task.plain, "compare", why)
+            why = "what is compared is accuracy, and networks of this run name no class"
+            _needs(settings.task.classifies, "compare", why)
             import_space(settings.space)
             protocol = ComparisonProtocol(
                 settings.folds if folds is None else folds, EPOCHS if epochs is None else epochs, seeds

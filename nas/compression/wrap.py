@@ -105,7 +105,8 @@ def quantizable(model: Any, keeping: Base, given: Tensors) -> Any:
     """``model`` with int8's rounding simulated as it trains.
 
     Average pooling has no range of its own, unlike with tfmot's defaults: in TFLite its output has its input's, and
-    the converter refuses two that differ.
+    the converter refuses two that differ.  A dense layer takes the ReLU behind it into itself: of two layers, tfmot
+    would round what comes out of the ReLU alone, and keep neither zeros nor equal values of the kernel.
 
     Args:
         model: a tf_keras model.
@@ -125,16 +126,33 @@ def quantizable(model: Any, keeping: Base, given: Tensors) -> Any:
         "cluster": lambda: combine.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=False),
     }
 
+    rectified = _rectified(model)
+
     def annotate(layer: Any) -> Any:
-        if not isinstance(layer, tf_keras.layers.AveragePooling2D):
-            return layer
-        return quantization.quantize_annotate_layer(layer, without())
+        if isinstance(layer, tf_keras.layers.AveragePooling2D):
+            return quantization.quantize_annotate_layer(layer, without())
+        if layer.name in rectified:
+            return tf_keras.layers.Dense.from_config(layer.get_config() | {"activation": "relu"})
+        if layer.name in rectified.values():
+            return tf_keras.layers.Activation("linear", name=layer.name)
+        return layer
 
     annotated = tf_keras.models.clone_model(model, clone_function=annotate)
+    for name in rectified:
+        annotated.get_layer(name).set_weights(model.get_layer(name).get_weights())
     with quantization.quantize_scope({without.__name__: without}):
         wrapped = quantization.quantize_apply(quantization.quantize_annotate_model(annotated), schemes[keeping]())
     _settle(wrapped, given)
     return wrapped
+
+
+def _rectified(model: Any) -> dict[str, str]:
+    """{dense layer: the ReLU that alone reads it}, by names."""
+    import tf_keras
+
+    relus = (layer for layer in model.layers if isinstance(layer, tf_keras.layers.ReLU))
+    found = {node.inbound_layers.name: relu.name for relu in relus for node in relu.inbound_nodes[-1:]}
+    return {name: relu for name, relu in found.items() if isinstance(model.get_layer(name), tf_keras.layers.Dense)}
 
 
 def _settle(model: Any, given: Tensors) -> None:

@@ -177,14 +177,19 @@ def compare_outputs(got: Answers, expected: Answers, on: str) -> Comparison:
     """
     if (got.probabilities is None, got.values is None) != (expected.probabilities is None, expected.values is None):
         raise ConversionError("the file does not answer what the network answers: another network's file")
-    differences = [relative_difference(a, b) for a, b in zip(got.all, expected.all, strict=True)]
+    for mine, theirs in zip(got.all, expected.all, strict=True):
+        if mine.shape != theirs.shape:
+            raise ConversionError(f"outputs {mine.shape}, the network's are {theirs.shape}: another network's file")
     for what, answer in (("file", got), ("network", expected)):
         if not all(np.isfinite(values).all() for values in answer.all):
             raise ConversionError(f"the {what}'s outputs are not all numbers: damaged weights, or a wrong conversion")
     same, numbers = None, None
+    differences: list[float] = []
     if got.probabilities is not None and expected.probabilities is not None:
+        differences.append(float(np.max(np.abs(got.probabilities - expected.probabilities))))
         same = float((got.probabilities.argmax(1) == expected.probabilities.argmax(1)).mean())
     if got.values is not None and expected.values is not None:
+        differences.append(relative_difference(got.values, expected.values))
         numbers = Numbers.of(got.values, expected.values, None)
     return Comparison(len(got.all[0]), on, max(differences), same, numbers=numbers)
 
