@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.cost import cost_of
+from nas.data.rows import Images
 from nas.deploy.held import as_input, spread_of
 from nas.graph import Graph
 from nas.networks.applications import counted_macs
@@ -24,7 +25,7 @@ _NOISE: Final = 0.01  # too little to make anything overflow
 _COMPARED: Final = 8  # images on which the float file is compared with the model
 
 
-def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, *, seed: int) -> dict[str, bytes]:
+def converted_files(network: Network, images: Images, name: str, *, seed: int) -> dict[str, bytes]:
     """Both TFLite files of ``network`` with made-up weights, and under ``name`` as JSON what is known of them.
 
     The JSON says ``params``, ``macs``, how the latter were counted, each file's SHA-256 (``files``), and where there is

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, units_of
+from nas.data.rows import Images
 from nas.errors import InputError
 
 CALIBRATION: Final = 200  # images; more of them change the ranges by next to nothing
@@ -76,7 +77,7 @@ class HeldImages:
         return spread_of(self.calibration)
 
 
-def spread_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def spread_of(images: Images) -> npt.NDArray[np.uint8]:
     """Up to :data:`CALIBRATION` of ``images``, evenly spaced."""
     return images[np.linspace(0, len(images) - 1, min(CALIBRATION, len(images))).astype(np.int64)]
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nas.data.dataset import Dataset
 from nas.data.folds import Fold, Split
+from nas.data.rows import Images, rows_of
 from nas.evaluation.mapped import mapped_member
 
 
@@ -58,6 +59,10 @@ class Bundle:
         groups = np.unique(ids, return_inverse=True)[1].astype(np.int64)
         folds = tuple((np.searchsorted(chosen, f.train), np.searchsorted(chosen, f.test)) for f in parts)
         return cls(part.images, part.labels, groups, folds, len(dataset.class_names), kind)
+
+    def rows(self, indices: npt.NDArray[np.int64]) -> Images:
+        """The images at ``indices``; large ones are left in the file until they are used."""
+        return rows_of(self.images, indices)
 
     def save(self, path: Path) -> None:
         """Writes an uncompressed ``.npz`` without pickle."""

@@ -83,9 +83,9 @@ class Climb:
                 continue
             train, test = self._bundle.folds[k]
             start, done = (self._start(k), 0) if there is None else (there.weights, there.epochs)
-            images, labels = self._bundle.images, self._bundle.labels
-            self._trainer.fit(images[train], labels[train], rung.epochs, k, self._progress, start=start, done=done)
-            probabilities = self._precision.predict(self._trainer, images[train], images[test])
+            shown, labels = self._bundle.rows(train), self._bundle.labels[train]
+            self._trainer.fit(shown, labels, rung.epochs, k, self._progress, start=start, done=done)
+            probabilities = self._precision.predict(self._trainer, shown, self._bundle.rows(test))
             self._folds[k] = _Fold(get_weights(self._trainer.model), rung.epochs, probabilities)
             self._progress()
         if self._job.links is not None and rung == self._job.ladder[-1]:  # only who comes so far has children or heirs

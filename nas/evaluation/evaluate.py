@@ -101,7 +101,7 @@ class Evaluation:
     ) -> bytes:
         """The trained network as it would ship, compared with the model."""
         begin = time.perf_counter()
-        train, test = (self.bundle.images[part] for part in self.bundle.folds[0])
+        train, test = (self.bundle.rows(part) for part in self.bundle.folds[0])
         content = self._precision.convert(model, train)
         worker |= self._precision.compare(model, content, test)
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", f"the exported {self._precision.what}")
@@ -139,7 +139,7 @@ class Evaluation:
     def _newborn(self, model: Any) -> bytes:
         """The file of a fresh network, as large and as fast as that of a trained one."""
         with disturbed(model, 0):
-            return self._precision.convert(model, self.bundle.images[self.bundle.folds[0][0]])
+            return self._precision.convert(model, self.bundle.rows(self.bundle.folds[0][0]))
 
     def _latency(self, content: bytes, reference: bytes) -> dict[str, Measurement]:
         """Its latency; measured again, thoroughly, where a constraint on it would hang on the first glance."""
@@ -168,7 +168,7 @@ class Evaluation:
     def _files_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
         """Converts the untrained network, whose costs do not depend on the weights' values; ``name`` tells of them."""
         cpu, begin = self._cpu, time.perf_counter()
-        images = self.bundle.images[self.bundle.folds[0][0]]
+        images = self.bundle.rows(self.bundle.folds[0][0])
         files = converted_files(job.network, images, name, seed=job.seed)
         seconds = {"convert": time.perf_counter() - begin}
         return Outcome(State.TRAINED, (), {}, None, seconds, None, self._spent({}, cpu)), files

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.rows import Images
 from nas.deploy.held import as_input, spread_of
 from nas.evaluation.train import Trainer
 from nas.measurement import Measurement
@@ -15,7 +16,6 @@ from nas.networks.tflite import check_same_output, run_tflite, to_tflite
 
 _COMPARED: Final = 8  # images on which a float file is compared with its model
 
-Images = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 
 
@@ -78,7 +78,7 @@ class Int8:
 
     def predict(self, trainer: Trainer, train: Images, test: Images) -> Probabilities:
         """As :class:`Precision` says."""
-        return run_tflite(self.convert(trainer.model, train), as_input(test))
+        return run_tflite(self.convert(trainer.model, train), as_input(test[:]))
 
     def compare(self, model: Any, content: bytes, images: Images) -> dict[str, float]:
         """As :class:`Precision` says; int8 has no tolerance, its accuracy is what is judged."""

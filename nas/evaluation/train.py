@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.rows import Images, Rows
 from nas.errors import NasError
 from nas.evaluation.augment import Augmentation, augment
 from nas.networks.build import Weights, get_weights, set_weights
@@ -170,7 +171,7 @@ class Fitter:
 
     def fit(
         self,
-        images: npt.NDArray[np.uint8],
+        images: Images,
         labels: npt.NDArray[np.int64],
         epochs: int,
         fold: int,
@@ -196,7 +197,7 @@ class Fitter:
             variable.assign(value)
         if self._recipe.class_weights == "balanced":
             self._class_weights.assign(balanced_weights(labels, int(labels.max()) + 1))
-        x, y = tf.constant(images), tf.constant(labels)
+        x = images if isinstance(images, Rows) else tf.constant(images)
         batch = min(self._recipe.batch, len(labels))
         loss, durations = float("nan"), []
         for epoch in range(done, epochs):
@@ -204,13 +205,26 @@ class Fitter:
             rng = np.random.default_rng([self._seed, fold, epoch])
             order = rng.permutation(len(labels))[: len(labels) // batch * batch].reshape(-1, batch).astype(np.int32)
             self._optimizer.learning_rate = learning_rate(self._recipe, epoch, epochs)
-            loss = float(self._epoch(x, y, order, int(rng.integers(2**31 - 1))))
+            loss = self._one_epoch(x, labels, order, int(rng.integers(2**31 - 1)))
             durations.append(time.perf_counter() - begin)
             after_epoch()
             if not np.isfinite(loss):
                 raise TrainingDivergedError(f"the loss became {loss} in epoch {epoch + 1} of {epochs}")
         self._account(durations)
         return loss
+
+    def _one_epoch(self, images: Any, labels: npt.NDArray[np.int64], order: npt.NDArray[np.int32], seed: int) -> float:
+        """Mean loss of an epoch; images that are not in memory are brought there a portion at a time."""
+        import tensorflow as tf
+
+        if not isinstance(images, Rows):
+            return float(self._epoch(images, tf.constant(labels), order, seed))
+        total = 0.0
+        for number, (chosen, local) in enumerate(images.portions(order)):
+            mine = (seed + 7919 * number) % (2**31 - 1)  # else each portion would be augmented alike
+            loss = self._epoch(tf.constant(images[chosen]), tf.constant(labels[chosen]), local, mine)
+            total += float(loss) * len(local)
+        return total / len(order)
 
     def _account(self, durations: list[float]) -> None:
         if self.seconds["trace"] == 0.0 and len(durations) > 1:
@@ -244,7 +258,7 @@ class Trainer:
 
     def fit(
         self,
-        images: npt.NDArray[np.uint8],
+        images: Images,
         labels: npt.NDArray[np.int64],
         epochs: int,
         fold: int,
@@ -265,7 +279,7 @@ class Trainer:
         set_weights(self.model, self.initial if start is None else start)
         return self._fitter.fit(images, labels, epochs, fold, after_epoch, done=done)
 
-    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, images: Images) -> npt.NDArray[np.float32]:
         """Probabilities (n, classes) of uint8 images (n, h, w, c)."""
         start = time.perf_counter()
         parts = [self._predict(images[i : i + _PREDICT_BATCH]).numpy() for i in range(0, len(images), _PREDICT_BATCH)]
