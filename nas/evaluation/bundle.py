@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nas.data.dataset import Dataset
 from nas.data.folds import Fold, Split
+from nas.data.rows import Images, rows_of
 from nas.evaluation.extras import Extras, Inputs
 from nas.evaluation.mapped import mapped_member
 from nas.task import Task
@@ -71,7 +72,11 @@ class Bundle:
         """What a network is given of the images at ``indices``: images, and flat landmarks where it is told of them."""
         points = self.extras.landmarks
         told = () if points is None else (points[indices].reshape(len(indices), -1),)
-        return self.images[indices], *told
+        return self.rows(indices), *told
+
+    def rows(self, indices: npt.NDArray[np.int64]) -> Images:
+        """The images at ``indices``; large ones are left in the file until they are used."""
+        return rows_of(self.images, indices)
 
     def save(self, path: Path) -> None:
         """Writes an uncompressed ``.npz`` without pickle."""

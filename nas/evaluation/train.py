@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.rows import Images, Rows
 from nas.errors import NasError
 from nas.evaluation.augment import Augmentation, augment, augment_with_landmarks
 from nas.evaluation.extras import Answer, Extras, Inputs
@@ -248,7 +249,7 @@ class Fitter:
 
     def fit(
         self,
-        images: npt.NDArray[np.uint8],
+        images: Images,
         labels: npt.NDArray[np.int64],
         epochs: int,
         fold: int,
@@ -276,9 +277,9 @@ class Fitter:
             variable.assign(value)
         if self._recipe.class_weights == "balanced":
             self._class_weights.assign(balanced_weights(labels, int(labels.max()) + 1))
-        x, y = tf.constant(images), tf.constant(labels)
+        x = images if isinstance(images, Rows) else tf.constant(images)
         known = {} if extras is None else extras.arrays()
-        beside = {name: tf.constant(known[name]) for name in self._taken}
+        beside = {name: known[name] for name in self._taken}
         batch = min(self._recipe.batch, len(labels))
         loss, durations = float("nan"), []
         for epoch in range(done, epochs):
@@ -286,7 +287,7 @@ class Fitter:
             rng = np.random.default_rng([self._seed, fold, epoch])
             order = rng.permutation(len(labels))[: len(labels) // batch * batch].reshape(-1, batch).astype(np.int32)
             self._optimizer.learning_rate = learning_rate(self._recipe, epoch, epochs)
-            loss = float(self._epoch(x, y, order, int(rng.integers(2**31 - 1)), beside))
+            loss = self._one_epoch(x, labels, beside, order, int(rng.integers(2**31 - 1)))
             durations.append(time.perf_counter() - begin)
             after_epoch()
             if not np.isfinite(loss):
@@ -294,12 +295,39 @@ class Fitter:
         self._account(durations)
         return loss
 
+    def _one_epoch(
+        self,
+        images: Any,
+        labels: npt.NDArray[np.int64],
+        beside: Mapping[str, Any],
+        order: npt.NDArray[np.int32],
+        seed: int,
+    ) -> float:
+        """Mean loss of an epoch; images that are not in memory are brought there a portion at a time."""
+        import tensorflow as tf
+
+        if not isinstance(images, Rows):
+            return float(self._epoch(images, tf.constant(labels), order, seed, _constants(beside)))
+        total = 0.0
+        for number, (chosen, local) in enumerate(images.portions(order)):
+            mine = (seed + 7919 * number) % (2**31 - 1)  # else each portion would be augmented alike
+            known = _constants({name: values[chosen] for name, values in beside.items()})
+            loss = self._epoch(tf.constant(images[chosen]), tf.constant(labels[chosen]), local, mine, known)
+            total += float(loss) * len(local)
+        return total / len(order)
+
     def _account(self, durations: list[float]) -> None:
         if self.seconds["trace"] == 0.0 and len(durations) > 1:
             usual = float(np.median(durations[1:]))
             self.seconds["trace"] = max(durations[0] - usual, 0.0)
             durations = [usual, *durations[1:]]
         self.seconds["train"] += sum(durations)
+
+
+def _constants(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {name: tf.constant(values) for name, values in arrays.items()}
 
 
 def answers_of(network: Network) -> tuple[str, ...]:
@@ -352,7 +380,7 @@ class Trainer:
 
     def fit(  # noqa: PLR0913 - those of Fitter.fit, and where to start
         self,
-        images: npt.NDArray[np.uint8],
+        images: Images,
         labels: npt.NDArray[np.int64],
         epochs: int,
         fold: int,
@@ -385,6 +413,6 @@ class Trainer:
         named = zip(self.answers, zip(*parts, strict=True), strict=True)
         return {SPOKEN[name]: np.concatenate(pieces) for name, pieces in named}
 
-    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, images: Images) -> npt.NDArray[np.float32]:
         """Probabilities (n, classes) of uint8 images (n, h, w, c), by a network that takes nothing else."""
         return self.answer((images,))["probabilities"]
