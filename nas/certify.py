@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Final
 
-from nas.certificates.certificate import SCHEMA, Certificate, composed, file_entry
+from nas.certificates.certificate import SCHEMA, UNSAID, Certificate, class_bounds, composed, file_entry
 from nas.certificates.ledger import BEGUN, CERTIFIED, CHECKED, SPENT, Key, Ledger
 from nas.certificates.protocol import CertifyProtocol, fresh_seeds
 from nas.certificates.text import markdown
@@ -23,7 +23,6 @@ from nas.evaluation.job import Job
 from nas.evaluation.train import Recipe
 from nas.execution.drive import foresee, ready
 from nas.execution.trained import setup_of, train
-from nas.indicator import METRICS, Step
 from nas.report.claims import put_to_the_test
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate
@@ -236,7 +235,7 @@ class _Certification:
         key, folder = self._key(finalist), self._directory.models / finalist.id
         mine = [t for t in self._trainings() if t.job.id == finalist.id]
         aside = [t for t in self._aside() if t.job.id == finalist.id and with_aside]
-        trained = [c for c in settings.indicator.at(Step.TRAINING) if METRICS[c.metric].task == "classification"]
+        trained = class_bounds(settings.indicator)
         return {
             "schema": SCHEMA,
             "id": finalist.id,
@@ -276,7 +275,11 @@ class _Certification:
 
 def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two certificates say the same, whenever and wherever they were issued."""
-    return all(old.get(name) == new.get(name) for name in {*old, *new} - _PASSING)
+    recipes = ({**UNSAID, **told.get("recipe", {})} for told in (old, new))
+    known = {*old, *new} - _PASSING - {"recipe"}
+    return len({json.dumps(recipe, sort_keys=True) for recipe in recipes}) == 1 and all(
+        old.get(name) == new.get(name) for name in known
+    )
 
 
 def prepare(pool: Workers, **given: Any) -> Workers:

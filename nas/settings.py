@@ -331,8 +331,12 @@ def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = Non
 
 def check_task(settings: Settings, dataset: Dataset) -> None:
     """Raises InputError where objectives, constraints or the recipe do not go with the task on this data."""
-    task, recipe = settings.task, settings.recipe
-    check_metrics(task, settings.objectives, settings.indicator)
+    check_metrics(settings.task, settings.objectives, settings.indicator)
+    check_training(settings.task, settings.recipe, dataset)
+
+
+def check_training(task: Task, recipe: Recipe, dataset: Dataset) -> None:
+    """Raises InputError where the recipe does not go with the task on this data."""
     if task.landmarks not in (0, LANDMARKS) and recipe.augmentation.flip:
         raise InputError(
             f"{task.landmarks} landmarks: which of them change places in a mirrored image is known of {LANDMARKS} "
