@@ -97,6 +97,7 @@ def test_one_spelling_of_subjects() -> None:
     assert list(names) == ["S01", "S01", "S01", "S1", "T01"]
     assert len(warnings) == 2 and "'S 01', 'S01', 's01 '" in warnings[0] and "'S01', 'S1'" in warnings[1]
     assert one_spelling(np.array(["a", "b"]))[1] == ()
+    assert one_spelling(np.array(["S010", "S100", "S011", "S101"]))[1] == ()  # only leading zeros are like none
 
 
 def test_damaged_rows_are_counted_and_the_rest_loads(root: Path) -> None:
