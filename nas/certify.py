@@ -23,7 +23,7 @@ from nas.evaluation.job import Job
 from nas.evaluation.train import Recipe
 from nas.execution.drive import foresee, ready
 from nas.execution.trained import setup_of, train
-from nas.indicator import Step
+from nas.indicator import METRICS, Step
 from nas.report.claims import put_to_the_test
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate
@@ -78,7 +78,8 @@ class Finalists:
         """
         if not self.protocol.everyone:
             return search_folds(self.settings, self.dataset, self.split, self.protocol.folds)
-        return make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
+        split = make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
+        return self.settings.preparation.marked(split)
 
 
 def certify(finalists: Finalists, watcher: Watcher) -> list[Certificate]:
@@ -108,7 +109,7 @@ class _Certification:
         self._watcher = watcher
         self._ledger = Ledger(finalists.directory)
         self._cross = finalists.cross_validation()
-        self._bundle = Bundle.of(finalists.dataset, self._cross)
+        self._bundle = Bundle.of(finalists.dataset, self._cross, finalists.settings.task)
         self._failures: dict[str, str] = {}
 
     def run(self) -> list[Certificate]:
@@ -183,7 +184,7 @@ class _Certification:
 
     @cached_property
     def _bundle_aside(self) -> Bundle:
-        return Bundle.of_holdout(self._of.dataset, self._of.split)
+        return Bundle.of_holdout(self._of.dataset, self._of.split, self._of.settings.task)
 
     def _kept(self, training: Training) -> bool:
         bundle = self._bundle_aside if training.fold is None else self._bundle
@@ -235,7 +236,7 @@ class _Certification:
         key, folder = self._key(finalist), self._directory.models / finalist.id
         mine = [t for t in self._trainings() if t.job.id == finalist.id]
         aside = [t for t in self._aside() if t.job.id == finalist.id and with_aside]
-        trained = settings.indicator.at(Step.TRAINING)
+        trained = [c for c in settings.indicator.at(Step.TRAINING) if METRICS[c.metric].task == "classification"]
         return {
             "schema": SCHEMA,
             "id": finalist.id,

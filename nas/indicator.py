@@ -36,8 +36,10 @@ class Metric:
     Attributes:
         step: when it becomes known.
         direction: ``minimize`` or ``maximize`` when it is an objective.
-        unit: of its values.
+        unit: of its values; none for a figure in the targets' own unit, or an agreement.
         units: what a bound may be written in.
+        least: the lowest value that there can be.
+        task: what networks must do to have it, ``classification`` or ``regression``; None where all have it.
     """
 
     name: str
@@ -45,6 +47,17 @@ class Metric:
     direction: Literal["minimize", "maximize"]
     unit: str
     units: Mapping[str, float]
+    least: float = 0.0
+    task: Literal["classification", "regression"] | None = None
+
+    @property
+    def most(self) -> float:
+        """The highest value that there can be."""
+        return 1.0 if self.unit == "share" or self.least < 0 else sys.float_info.max
+
+    def text(self, value: float) -> str:
+        """A trained metric's value as it is shown: shares in per cent, others with three decimals."""
+        return f"{value:.1%}" if self.unit == "share" else f"{value:.3f}"
 
 
 METRICS: Final[Mapping[str, Metric]] = {
@@ -56,12 +69,16 @@ METRICS: Final[Mapping[str, Metric]] = {
         Metric("peak_activation_bytes", Step.COST, "minimize", "bytes", units.BYTES),
         Metric("size_bytes", Step.EXPORT, "minimize", "bytes", units.BYTES),
         Metric("latency_ms", Step.LATENCY, "minimize", "ms", units.MILLISECONDS),
-        Metric("accuracy", Step.TRAINING, "maximize", "share", units.SHARE),
-        Metric("balanced_accuracy", Step.TRAINING, "maximize", "share", units.SHARE),
-        Metric("macro_f1", Step.TRAINING, "maximize", "share", units.SHARE),
+        Metric("accuracy", Step.TRAINING, "maximize", "share", units.SHARE, task="classification"),
+        Metric("balanced_accuracy", Step.TRAINING, "maximize", "share", units.SHARE, task="classification"),
+        Metric("macro_f1", Step.TRAINING, "maximize", "share", units.SHARE, task="classification"),
+        Metric("rmse", Step.TRAINING, "minimize", "", units.RATIO, task="regression"),
+        Metric("ccc", Step.TRAINING, "maximize", "", units.RATIO, least=-1.0, task="regression"),
+        Metric("pearson", Step.TRAINING, "maximize", "", units.RATIO, least=-1.0, task="regression"),
     )
 }
 COSTS: Final = tuple(m.name for m in METRICS.values() if m.step is Step.COST)
+PRIMARY: Final = ("accuracy", "rmse")  # the first of them that a network has is the one by which it is compared
 LATENCY_RATIO: Final = "latency_ratio"  # measured beside latency_ms: the quotient to the prototype's
 
 
@@ -96,8 +113,9 @@ class Constraint:
             raise InputError(f"metric {self.metric!r:.80} is not known; use one of {', '.join(METRICS)}")
         if self.ratio and self.metric != "latency_ms":
             raise InputError(f"{self.metric}: a bound relative to the prototype goes with latency_ms only")
-        top = 1.0 if METRICS[self.metric].unit == "share" else sys.float_info.max
-        for name, value, low, high in (("bound", self.limit, 0.0, top), ("confidence", self.confidence, 0.5, 1.0)):
+        known = METRICS[self.metric]
+        ranges = (("bound", self.limit, known.least, known.most), ("confidence", self.confidence, 0.5, 1.0))
+        for name, value, low, high in ranges:
             if not is_number(value) or not low <= value <= high:
                 raise InputError(f"{self.metric}: {name} {value!r} must be a number in {low:g}..{high:g}")
         if not isinstance(self.upper, bool) or not isinstance(self.ratio, bool):
@@ -296,7 +314,8 @@ class ConstraintSpec(StrictModel):
         if self.max_ratio_to_prototype is not None and self.metric != "latency_ms":
             raise ValueError("max_ratio_to_prototype goes with latency_ms only")
         if "confidence" in self.model_fields_set and METRICS[self.metric].step is not Step.TRAINING:
-            raise ValueError("confidence goes with accuracy, balanced_accuracy and macro_f1 only")
+            trained = [m.name for m in METRICS.values() if m.step is Step.TRAINING]
+            raise ValueError(f"confidence goes with {', '.join(trained[:-1])} and {trained[-1]} only")
         if self.max_ratio_to_prototype is None:
             self.limit()
         return self
@@ -311,7 +330,13 @@ class ConstraintSpec(StrictModel):
             raise ValueError(str(error)) from error
         if metric.unit == "share" and not 0 < value < 1:
             raise ValueError(f"bound {text} must lie inside 0..1, and be neither: 0 and 1 decide nothing")
-        if value < 0 or (value == 0 and self.max is not None):
+        if metric.least < 0:
+            if not metric.least < value < metric.most:
+                raise ValueError(
+                    f"bound {text} must lie inside {metric.least:g}..{metric.most:g}, and be neither: those decide "
+                    "nothing"
+                )
+        elif value < 0 or (value == 0 and self.max is not None):
             raise ValueError(f"bound {text} can never be met, or never be missed; write a number above 0")
         return value
 
@@ -334,7 +359,7 @@ class IndicatorSpec(StrictModel):
             if sides.count((metric, upper)) > 1:
                 raise ValueError(f"{metric} has two {'upper' if upper else 'lower'} bounds; keep the stricter one")
         if len({c.confidence for c in self.constraints if METRICS[c.metric].step is Step.TRAINING}) > 1:
-            raise ValueError("one confidence for all accuracies: their intervals are made once")
+            raise ValueError("one confidence for all trained metrics: their intervals are made once")
         try:
             self.indicator()
         except InputError as error:

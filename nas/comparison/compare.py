@@ -129,7 +129,7 @@ class _Comparing:
         self._baseline = contest.named(contest.baseline)
         self._watcher = watcher
         self._cross = search_folds(contest.settings, contest.dataset, contest.split, contest.protocol.folds)
-        self._bundle = Bundle.of(contest.dataset, self._cross)
+        self._bundle = Bundle.of(contest.dataset, self._cross, contest.settings.task)
         self._store = RunDirectory(contest.directory.path / FOLDER)
         prototype = contest.candidates[0]
         self._reference = Contender(prototype.id, prototype.id, prototype.network().graph(), member=True)

@@ -11,7 +11,9 @@ from typing import Any, Final
 from nas.indicator import COSTS, LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict, exact_costs
 from nas.run.candidate import Candidate, State
 from nas.run.judged import not_judged
+from nas.task import Task
 
+_SIGNED: Final = tuple(m.name for m in METRICS.values() if m.least < 0)
 START: Final = "start"  # the phase in which an evaluator process starts: no candidate's own cost
 STEP_NAMES: Final[Mapping[Step, str]] = {
     Step.COST: "exact costs",
@@ -21,13 +23,16 @@ STEP_NAMES: Final[Mapping[Step, str]] = {
 }
 
 
-def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Indicator | None = None) -> dict[str, Any]:
+def explain_candidate(
+    candidate: Candidate, prototype: Candidate, indicator: Indicator | None = None, task: Task | None = None
+) -> dict[str, Any]:
     """All that is known of one candidate and how it came to be known.
 
     Args:
         candidate: of whom.
         prototype: trial 0, beside which costs and measurements are shown.
         indicator: the run's; with it, the constraints that were never judged are named as well.
+        task: the run's, whose metrics might have been measured; classification by default.
 
     Returns:
         ``id, trial, state, status, repeat_of, parent, edits, seed, effort, why`` (a sentence);
@@ -60,7 +65,7 @@ def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Ind
         "element_bytes": candidate.element_bytes,
         "measurements": _measurements(candidate, prototype),
         "verdicts": [_verdict(candidate, v) for v in candidate.verdicts],
-        "not_measured": _not_measured(candidate),
+        "not_measured": _not_measured(candidate, task or Task()),
         "not_judged": None if indicator is None else not_judged(candidate, indicator),
         "failure": None if outcome is None or outcome.failure is None else dict(outcome.failure),
         "seconds": seconds,
@@ -68,7 +73,10 @@ def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Ind
     }
 
 
-def _beside(value: float, prototype: float | None) -> dict[str, float | None]:
+def _beside(value: float, prototype: float | None, *, signed: bool = False) -> dict[str, float | None]:
+    """Of a ``signed`` value, such as a correlation, a quotient says nothing."""
+    if signed:
+        return {"value": value, "prototype": prototype, "ratio": None}
     return {"value": value, "prototype": prototype, "ratio": value / prototype if prototype else None}
 
 
@@ -76,7 +84,7 @@ def _measurements(candidate: Candidate, prototype: Candidate) -> dict[str, dict[
     if candidate.outcome is None:
         return {}
     return {
-        name: {**m.to_json(), **_beside(m.value, prototype.value(name))}
+        name: {**m.to_json(), **_beside(m.value, prototype.value(name), signed=name.startswith(_SIGNED))}
         for name, m in candidate.outcome.measurements.items()
     }
 
@@ -128,7 +136,7 @@ def _why(c: Candidate) -> str:
     return "trained; every constraint is met" if c.verdicts else "trained; no constraint was set"
 
 
-def _not_measured(c: Candidate) -> list[dict[str, str]]:
+def _not_measured(c: Candidate, task: Task) -> list[dict[str, str]]:
     """Metrics without a value, and why."""
     refused = refusal(c)
     if c.outcome is None:
@@ -139,7 +147,7 @@ def _not_measured(c: Candidate) -> list[dict[str, str]]:
         reason = f"{bound_text(refused)} was violated before"
     else:
         reason = "not part of this evaluation"
-    return [{"metric": name, "reason": reason} for name in METRICS if c.measurement(name) is None]
+    return [{"metric": name, "reason": reason} for name in task.metrics if c.measurement(name) is None]
 
 
 def summary(candidates: Sequence[Candidate], indicator: Indicator) -> dict[str, Any]:
@@ -197,8 +205,8 @@ def _fallen(own: Sequence[Candidate], metric: str, upper: bool, text: str, step:
 def _lot(own: Sequence[Candidate]) -> dict[str, int]:
     """Of those that should have been stopped and went on by lot: how many, and for how many that was right.
 
-    A doubt was wrong where the candidate, trained to the end, is more accurate than the member that was to dominate it,
-    or is not refuted though it was to be.
+    A doubt was wrong where the candidate, trained to the end, is more accurate than the member that was to dominate it
+    (predicts numbers with less error), or is not refuted though it was to be.
     """
     by_id = {c.id: c for c in reversed(own)}
     ended = [c for c in own if c.state is State.TRAINED and c.outcome is not None and c.outcome.stopped is None]
@@ -211,7 +219,7 @@ def _was_wrong(doubt: str, candidate: Candidate, by_id: Mapping[str, Candidate])
     if not doubt.startswith("dominated by "):
         return candidate.status is not Status.VIOLATED
     member = by_id.get(doubt.removeprefix("dominated by ").partition(":")[0])
-    return member is not None and (candidate.value("accuracy") or 0.0) > (member.value("accuracy") or 0.0)
+    return member is not None and candidate.merit > member.merit
 
 
 def spent(c: Candidate) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from nas.cost import INT8_BYTES
-from nas.indicator import LATENCY_RATIO, METRICS
+from nas.indicator import LATENCY_RATIO, METRICS, PRIMARY
 from nas.report.explain import bound_text
 from nas.units import format_duration
 
@@ -92,7 +92,9 @@ def _climb(e: Mapping[str, Any]) -> Iterator[str]:
         )
     for rung in e["rungs"]:
         doubt = "" if rung["doubt"] is None else f"; went on by lot though {rung['doubt']}"
-        yield f"  after {rung['rung']}: accuracy {rung['values'].get('accuracy', float('nan')):.1%}{doubt}"
+        shown = next(((name, rung["values"][name]) for name in PRIMARY if name in rung["values"]), None)
+        told = "nothing recorded" if shown is None else f"{shown[0]} {METRICS[shown[0]].text(shown[1])}"
+        yield f"  after {rung['rung']}: {told}{doubt}"
 
 
 def _foretold(found: Mapping[str, int]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from nas.architecture import Architecture
 from nas.cost import BYTES, INT8_BYTES, Cost
 from nas.decoding import field, of_kind, texts
 from nas.errors import DecodeError, InputError
-from nas.indicator import COSTS, Status, Verdict, exact_cost, overall
+from nas.indicator import COSTS, METRICS, PRIMARY, Status, Verdict, exact_cost, overall
 from nas.measurement import Measurement, is_number
 from nas.pareto import Objective
 from nas.rung import Rung
@@ -259,6 +259,26 @@ class Candidate:
         if metric in COSTS:
             return exact_cost(self.cost, metric, self.element_bytes)
         return None if self.outcome is None else self.outcome.measurements.get(metric)
+
+    def score(self) -> tuple[str, Measurement] | None:
+        """The metric by which networks are compared where one is needed, and its measurement; None untrained.
+
+        Accuracy; the error of those that predict numbers alone.
+        """
+        for name in PRIMARY:
+            measured = self.measurement(name)
+            if measured is not None:
+                return name, measured
+        return None
+
+    @property
+    def merit(self) -> float:
+        """Its score as a number of which more is better; minus infinity without one."""
+        found = self.score()
+        if found is None:
+            return float("-inf")
+        name, measured = found
+        return measured.value if METRICS[name].direction == "maximize" else -measured.value
 
     def values(self, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
         """The objectives' values, or None while one is unknown."""
