@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from handmade import trained
 
@@ -21,7 +22,7 @@ from nas.report.explain_text import candidate_lines
 from nas.run.candidate import Candidate
 from nas.run.front import front_of, member_json, reference_point_of
 from nas.rung import Rung
-from nas.space import ProvableSpace, load_space
+from nas.space import AdaptableSpace, ProvableSpace, load_space
 
 PEAK = "peak_activation_bytes"
 BOUND = Indicator((Constraint(PEAK, 64_000, True),))
@@ -88,6 +89,43 @@ def test_bounds_are_refused_by_the_bytes_of_the_file() -> None:
             check_reachable(space, Indicator((Constraint(metric, bound, True),), bytes_each))
             with pytest.raises(InputError, match=f"at least {bound:,} bytes"):
                 check_reachable(space, Indicator((Constraint(metric, bound - 1, True),), bytes_each))
+
+
+def alive(content: bytes) -> int:
+    """Largest sum of bytes of tensors alive at once in a TFLite file, by the order of its operators."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # type: ignore[import-untyped]
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=plain)
+    ops = interpreter._get_ops_details()
+    born = {int(interpreter.get_input_details()[0]["index"]): 0}
+    last: dict[int, int] = {}
+    for k, op in enumerate(ops):
+        born |= {int(i): k for i in op["outputs"]}
+        last |= {int(i): k for i in (*op["inputs"], *op["outputs"])}
+    sizes = {
+        int(t["index"]): int(np.prod(t["shape"])) * np.dtype(t["dtype"]).itemsize
+        for t in interpreter.get_tensor_details()
+        if t["index"] in born
+    }
+    return max(sum(size for i, size in sizes.items() if born[i] <= k <= last[i]) for k in range(len(ops)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["microcontroller", "inverted", "mini-xception"])
+def test_the_peak_is_that_of_the_tensors_in_the_int8_file(name: str) -> None:
+    import tf_keras
+
+    from nas.networks.build import build_model
+    from nas.networks.tflite import to_tflite
+
+    space = load_space(name)
+    assert isinstance(space, AdaptableSpace)
+    architecture = space.adapted((20, 24, 1), 3).prototype
+    graph = architecture.graph()
+    images = np.random.default_rng(0).uniform(0, 1, (8, *graph.input_shape)).astype(np.float32)
+    content = to_tflite(build_model(graph, tf_keras), calibration=images)
+    assert alive(content) == INT8.known(architecture.cost())[PEAK].value
 
 
 @pytest.mark.slow

@@ -70,15 +70,13 @@ class XceptionArchitecture(StagedArchitecture):
 
 
 def _block(g: GraphBuilder, x: int, name: str, inner: int, width: int, kernel: int, *, strides: bool) -> int:
-    beside = x
-    if strides:
-        beside = g.pool(x, f"{name}_subsample", kernel=1, stride=2, mode="max")
-        beside = g.bn(g.conv(beside, f"{name}_project", width, kernel=1, bias=False), f"{name}_project_bn")
-    x = g.relu(_separable(g, x, f"{name}_conv1", inner, kernel), f"{name}_relu1")
-    x = _separable(g, x, f"{name}_conv2", width, kernel)
-    if strides:
-        x = g.pool(x, f"{name}_shrink", kernel=3, stride=2, mode="max")
-    return g.add(x, beside, f"{name}_add")
+    y = g.relu(_separable(g, x, f"{name}_conv1", inner, kernel), f"{name}_relu1")
+    y = _separable(g, y, f"{name}_conv2", width, kernel)
+    if strides:  # the projection comes last, as it does in TFLite files: what is alive at once is counted in this order
+        y = g.pool(y, f"{name}_shrink", kernel=3, stride=2, mode="max")
+        x = g.pool(x, f"{name}_subsample", kernel=1, stride=2, mode="max")
+        x = g.bn(g.conv(x, f"{name}_project", width, kernel=1, bias=False), f"{name}_project_bn")
+    return g.add(y, x, f"{name}_add")
 
 
 def _separable(g: GraphBuilder, x: int, name: str, width: int, kernel: int) -> int:
