@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from make_run import make_run
 from typer.testing import CliRunner
 
 from nas.cli.main import app
 from nas.data.dataset import Dataset
+from nas.data.folds import make_split
 from nas.data.labels import LabelMap, load_label_map, relabelled
 from nas.data.preparation import Preparation
+from nas.data.recognise import load_dataset
 from nas.errors import DecodeError, InputError
-from nas.settings import Settings
+from nas.settings import Settings, recorded_data
 
 EIGHT = ("anger", "contempt", "disgust", "fear", "happy", "neutral", "sadness", "surprise")
 SPELLINGS = (
@@ -130,6 +133,23 @@ def test_a_map_is_recorded_whole(tmp_path: Path) -> None:
         with pytest.raises(DecodeError):
             Preparation.from_json(damaged)
     assert "preparation" in Settings.__dataclass_fields__
+
+
+def test_a_run_is_gone_on_with_the_map_that_it_was_begun_with(tmp_path: Path, npz: Path) -> None:
+    run = make_run(tmp_path / "run", npz)
+    made = Preparation(labels=LabelMap(classes={"bar": ["across", "down"], "block": ["square"]}))
+    data = made.prepared(load_dataset(npz))
+    split = make_split(data)
+    before = replace(run.settings, preparation=made, data_fingerprint=data.fingerprint, split_hash=split.hash)
+    settings = Settings.from_json(yaml.safe_load(yaml.safe_dump(before.to_json())))
+    assert settings.preparation == made
+    again, folds = recorded_data(settings)
+    assert again.class_names == ("bar", "block") and again.class_counts() == {"bar": 160, "block": 80}
+    assert folds.hash == split.hash
+    with pytest.raises(InputError, match="results on other data cannot be mixed"):
+        recorded_data(replace(settings, preparation=Preparation()))
+    old = {name: value for name, value in before.to_json().items() if name != "preparation"}
+    assert Settings.from_json(old).preparation == Preparation()  # runs of before have none
 
 
 def test_official_parts_are_put_together_when_asked() -> None:

@@ -23,6 +23,7 @@ from nas.data.leaks import SUBSTANTIAL, group_near_copies, guard, leaks_of
 from nas.data.preparation import Preparation
 from nas.data.recognise import load_dataset
 from nas.errors import InputError
+from nas.evaluation.bundle import Bundle
 from nas.settings import recorded_data
 
 
@@ -153,6 +154,18 @@ def test_known_people_pass_and_so_do_groups_of_near_copies() -> None:
     assert split.unit == "near-duplicate group" and not split.subject_independent
     assert split.protocol.startswith("5 folds over 48 near-duplicate groups, not subject-independent (no subject ids)")
     assert "12 near-duplicate groups set aside" in split.protocol
+    assert Bundle.of(grouped, split).group_kind == "near-duplicate groups"
+
+
+def test_groups_of_near_copies_never_cut_a_known_sequence() -> None:
+    """Two sequences are joined by a near copy; one has frames that look like nothing else."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), dtype=np.uint8)
+    images[5] = images[1]
+    sequences = np.array(list("aabbccdd"))
+    data = Dataset(images, np.arange(8) % 2, ("x", "y"), sequences=sequences)
+    groups = group_near_copies(data)
+    assert len(np.unique(groups)) == 3
+    assert len(set(groups[[0, 1, 4, 5]])) == len(set(groups[2:4])) == len(set(groups[6:])) == 1
 
 
 def test_a_share_below_the_bound_is_let_through() -> None:

@@ -59,12 +59,21 @@ class NearCopies:
         links = coo_array((np.ones(len(left), np.int32), (left, right)), shape=(count, count))
         return (links + links.T + eye_array(count, dtype=np.int32)).tocsr()
 
-    def groups(self) -> npt.NDArray[np.int64]:
-        """A number for each image, shape (n,): those that a chain of pairs connects share one."""
+    def groups(self, sequences: npt.NDArray[np.str_] | None = None) -> npt.NDArray[np.int64]:
+        """A number for each image, shape (n,): those that a chain of pairs connects share one.
+
+        Args:
+            sequences: shape (n,); images of one sequence are connected too.
+        """
+        from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-        chained = connected_components(self.links(), directed=False)[1]
-        return np.asarray(chained, np.int64)[self.same]
+        links = self.links()
+        if sequences is not None:
+            first, number = np.unique(sequences, return_index=True, return_inverse=True)[1:]
+            ones = np.ones(len(sequences), np.int32)
+            links += coo_array((ones, (self.same, self.same[first[number]])), shape=links.shape)
+        return np.asarray(connected_components(links, directed=False)[1], np.int64)[self.same]
 
 
 def pixel_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

@@ -131,7 +131,7 @@ def refusal(dataset: Dataset, split: Split, found: Leaks) -> str:
 
 
 def group_near_copies(dataset: Dataset) -> npt.NDArray[np.str_]:
-    """The near-duplicate group of each image, shape (n,): what a chain of near copies (or a known sequence) connects.
+    """The near-duplicate group of each image, shape (n,): what a chain of near copies connects, or a known sequence.
 
     Raises:
         InputError: too many images to compare all with all.
@@ -146,7 +146,7 @@ def group_near_copies(dataset: Dataset) -> npt.NDArray[np.str_]:
         raise InputError(
             f"{dataset.caption}: nearly all images are near copies of each other: give subjects or sequences instead"
         )
-    return np.char.mod("near-copies-%05d", copies.groups())
+    return np.char.mod("near-copies-%05d", copies.groups(dataset.sequences))
 
 
 def name_of(dataset: Dataset, index: int) -> str:

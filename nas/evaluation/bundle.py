@@ -28,7 +28,7 @@ class Bundle:
         groups: int64 (n,), the images that are resampled together: subject, else sequence, else the image itself.
         folds: (train, test) indices into the images.
         classes: number of classes.
-        group_kind: ``subjects``, ``sequences`` or ``images``.
+        group_kind: ``subjects``, ``sequences``, ``near-duplicate groups`` or ``images``.
         extras: what the task takes beside images and labels.
         targets: names of the numbers to predict.
     """
@@ -60,7 +60,7 @@ class Bundle:
         part = dataset.subset(chosen)
         kind, ids = "images", np.arange(len(chosen)).astype(str)
         if part.sequences is not None:
-            kind, ids = "sequences", part.sequences
+            kind, ids = f"{part.sequence_kind}s", part.sequences
         if part.subjects is not None:
             kind, ids = "subjects", part.subjects
         groups = np.unique(ids, return_inverse=True)[1].astype(np.int64)
