@@ -174,7 +174,7 @@ def test_a_file_without_rows_or_columns_is_refused(tmp_path: Path, content: byte
 
 def test_other_csv_files_are_not_taken_for_faces(tmp_path: Path) -> None:
     (tmp_path / "iris.csv").write_text("length,width\n1,2\n")
-    with pytest.raises(InputError, match=r"a \.csv file cannot be read; give .*fer2013\.csv"):
+    with pytest.raises(InputError, match=r"a \.csv file cannot be read; looked for: .*fer2013\.csv"):
         load_dataset(tmp_path / "iris.csv")
 
 
