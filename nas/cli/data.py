@@ -17,7 +17,7 @@ app.add_typer(data, name="data")
 @data.command()
 @guarded
 def inspect(
-    path: Annotated[str, typer.Argument(help="'synthetic', CK+, CK+48, a folder of class folders, or .npz.")],
+    path: Annotated[str, typer.Argument(help="'synthetic', tfds:NAME, or a path; docs/data.md lists what is read.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what was recognised: classes, counts, subjects, sizes, warnings."""
