@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.data.baseline import linear_baseline
+from nas.data.baseline import linear_baseline, value_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
+from nas.data.labels import LabelMap, load_label_map
+from nas.data.leaks import guard
+from nas.data.preparation import Preparation
 from nas.data.recognise import is_name, load_dataset
 from nas.deploy.fingerprint import fingerprint
 from nas.devices.foresight import EVENT, check_useful, foresight_of, tally
@@ -43,18 +46,22 @@ from nas.run.remeasured import Remeasured, remeasured_in
 from nas.run.variants import Variant, variant_rows, variants_of
 from nas.rung import Ladder, Rung
 from nas.settings import (
+    DEFAULT_HOLDOUT,
     DEFAULT_TIME_S,
     ExecutorName,
     Materials,
     Settings,
     Workers,
+    check_task,
     describe_space,
     fitted_space,
+    fitted_to,
     import_space,
     materials_of,
     recorded_data,
 )
-from nas.space import SearchSpace, check_prototype, fit_to_data, load_space
+from nas.space import SearchSpace, check_prototype, load_space
+from nas.task import deviation_of, task_of, wanted_of
 
 if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
@@ -76,15 +83,20 @@ class SearchOptions:
             to be stopped before that.
         inherit: whether a candidate starts from the trained weights of its nearest relative.
         probe: whether trained networks are probed, for which edit to try and which channels to keep.
-        quantized: whether candidates are judged by their int8 file (accuracy, size and latency) instead of the float32
-            one.
+        quantized: whether candidates are judged by their int8 file (accuracy, size, latency, one byte an activation)
+            instead of the float32 one.
         folds: how many there are; fold k is the same for all candidates.
-        holdout: share of the subjects that the search never touches.
+        holdout: share of the subjects that the search never touches; None is 0.2, or the official test part (else the
+            validation part) of data that have one.  A number puts official parts together.
         image_size: side to which images are brought; None leaves it to the data.
+        preparation: what is done to the data before they are split, and whether a split that leaks is allowed.
         workers: where candidates are evaluated.
         recipe: how they are trained.
         limits: time and memory that one candidate may use.
         predicted_device: rejects candidates that it foretells to be too slow; None rejects none so.
+        task: what networks answer: ``classification``, ``regression`` (the targets of the data, such as valence),
+            or ``both`` on one trunk.
+        landmarks: whether the data's landmarks are a second input.
         predicted_bound_ms: what they may take on it; None leaves that to the indicator's bounds on latency, and then it
             must be of this machine.
         command: the command line, for the record.
@@ -95,13 +107,16 @@ class SearchOptions:
     probe: bool = True
     quantized: bool = False
     folds: int = 5
-    holdout: float = 0.2
+    holdout: float | None = None
     image_size: int | None = None
+    preparation: Preparation = field(default_factory=Preparation)
     workers: Workers = field(default_factory=Workers)
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
     predicted_device: PredictedDevice | None = None
     predicted_bound_ms: float | None = None
+    task: str = "classification"
+    landmarks: bool = False
     command: str | None = None
 
 
@@ -110,8 +125,9 @@ class Beginning:
     """What is worked out once, when a search starts, and goes to run.yaml beside its settings."""
 
     reference_point: tuple[float, ...]
-    linear_baseline: float
+    linear_baseline: float | None
     command: str | None
+    value_baseline: dict[str, float] | None = None
 
 
 def search(  # noqa: PLR0913 - the interface that users rely on
@@ -119,7 +135,8 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     space: str | Path | SearchSpace = "emotionnet-nano",
     indicator: str | Path | Indicator = "emotionnet-nano",
     dataset: str | Path | Dataset = "synthetic",
-    objectives: Sequence[str] = ("accuracy", "params"),
+    labels: str | Path | LabelMap | None = None,
+    objectives: Sequence[str] | None = None,
     budget: int | None = None,
     time_s: float | None = None,
     workers: int = 2,
@@ -136,7 +153,8 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         space: a preset's name, a YAML file, ``package.module:object``, or a search space.
         indicator: a preset's name, a YAML file, or an indicator.
         dataset: ``synthetic``, a path (CK+, CK+48, class folders, ``.npz``), or a data set.
-        objectives: one to four metrics.
+        labels: a preset's name, a YAML file, or a label map: the classes that the data get; None keeps theirs.
+        objectives: one to four metrics; accuracy (for regression alone rmse) and params by default.
         budget: how many candidates are evaluated at most.
         time_s: seconds after which nothing more is begun, and what runs is put back; 270 where neither this nor a
             budget is given.
@@ -161,19 +179,25 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     options = options or SearchOptions()
     pool = replace(options.workers, executor=executor, workers=workers)
     foresee(pool)
-    data = load_dataset(dataset, image_size=options.image_size)
+    wanted = wanted_of(options.task, options.landmarks)
+    preparation = _preparation(options, labels)
+    data = preparation.prepared(load_dataset(dataset, image_size=options.image_size, wanted=wanted))
+    task = task_of(data, options.task, options.landmarks)
     loaded = load_space(space)
-    fitted = fit_to_data(loaded, data.input_shape, len(data.class_names))
-    split = make_split(data, folds=options.folds, holdout=options.holdout, seed=seed)
+    fitted = fitted_to(loaded, data.input_shape, len(data.class_names), task)
+    holdout = DEFAULT_HOLDOUT if options.holdout is None else options.holdout
+    split = make_split(data, folds=options.folds, holdout=holdout, seed=seed)
+    preparation = replace(preparation, leaky=guard(data, split, allow=preparation.allow_leaks))
+    split = preparation.marked(split)
     settings = Settings(
         space=describe_space(space, loaded),
-        indicator=load_indicator(indicator),
-        objectives=tuple(objectives),
+        indicator=load_indicator(indicator).of_file(int8=options.quantized),
+        objectives=task.objectives if objectives is None else tuple(objectives),
         data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
         data_fingerprint=data.fingerprint,
         image_size=options.image_size,
         folds=options.folds,
-        holdout=options.holdout,
+        holdout=holdout,
         split_hash=split.hash,
         ladder=options.effort if isinstance(options.effort, tuple) else (options.effort,),
         inherit=options.inherit,
@@ -188,15 +212,19 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         limits=options.limits,
         predicted_device=options.predicted_device,
         predicted_bound_ms=options.predicted_bound_ms,
+        preparation=preparation,
+        task=task,
     )
     materials = Materials(fitted, settings.indicator, data, split)
     point = _check(settings, materials)
-    baseline = linear_baseline(data, split, range(settings.ladder[-1].folds))
+    folds = range(settings.ladder[-1].folds)
+    baseline = linear_baseline(data, split, folds) if task.classifies else None
+    values = value_baseline(data, split, folds) if task.regresses else None
     directory = new_run_directory(out, str(settings.space["name"]))
     run = Run(directory)
     try:
         with directory.locked(), ready(pool, data.images.nbytes):
-            run._begin(settings, materials, Beginning(point, baseline, options.command))
+            run._begin(settings, materials, Beginning(point, baseline, options.command, values))
             run._drive(settings, materials, deadline, listener)
     finally:
         remove_unbegun(directory)
@@ -253,6 +281,12 @@ class Run:
         """Accuracy of linear discriminant analysis on the pixels, over the folds that candidates are tested on."""
         value: Any = self.directory.settings().get("linear_baseline")
         return float(value) if is_number(value) else None
+
+    @property
+    def value_baseline(self) -> dict[str, float]:
+        """``rmse``, ``ccc`` and ``pearson`` of ridge regression on the pixels likewise; empty where not known."""
+        found: Any = self.directory.settings().get("value_baseline")
+        return {n: float(v) for n, v in found.items() if is_number(v)} if isinstance(found, dict) else {}
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -488,7 +522,7 @@ class Run:
             return summary(candidates, self.settings.indicator) | {"probes": probes, "foretold": foretold}
         candidate, settings = self.find(candidate_id), self.settings
         classes = tuple(self.directory.settings()["data"]["classes"])
-        told = explain_candidate(candidate, candidates[0], settings.indicator)
+        told = explain_candidate(candidate, candidates[0], settings.indicator, settings.task)
         told |= explain_predictions(candidate, self.front_of(candidates).members, self.directory, classes)
         tested = put_to_the_test(candidates)
         told["certificates"] = [
@@ -585,6 +619,7 @@ class Run:
             caption=self.caption,
             indicator=self.settings.indicator,
             prototype=candidates[0],
+            target_names=self.settings.task.targets,
         )
         picked = chosen(self.front, candidates, pick)
         images, no_images = self._held_images(dataset, needed=dataset is not None or "tflite-int8" in order.formats)
@@ -598,7 +633,8 @@ class Run:
         classes = tuple(self.directory.settings()["data"]["classes"])
         of_candidate, _, name = pick.partition(":")
         folder = self.path / "export" if out is None else Path(out)
-        order = VariantOrder(self.directory, folder, tuple(formats), classes, self.caption)
+        targets = self.settings.task.targets
+        order = VariantOrder(self.directory, folder, tuple(formats), classes, self.caption, targets)
         return export_variant(self.find(of_candidate), name, order)
 
     def _held_images(self, dataset: str | Path | Dataset | None, *, needed: bool) -> tuple[HeldImages | None, str]:
@@ -645,6 +681,7 @@ class Run:
         from nas.compression.methods import parse_methods
         from nas.deploy.held import HeldImages
         from nas.deploy.pick import pick as chosen
+        from nas.evaluation.extras import Extras
 
         wanted = parse_methods(methods)
         with self.directory.locked():
@@ -655,7 +692,8 @@ class Run:
             data, split = recorded_data(settings, dataset)
             images, labels = HeldImages.of_data(data, split), data.labels[split.folds[0].train]
             effort = EPOCHS if epochs is None else epochs
-            order = CompressOrder(self.directory, wanted, settings.recipe, effort, images, labels, again)
+            extras = Extras.of(data, settings.task).at(split.folds[0].train)
+            order = CompressOrder(self.directory, wanted, settings.recipe, effort, images, labels, again, extras)
             try:
                 return compress(picked, order, watcher or Unwatched())
             finally:
@@ -707,6 +745,8 @@ class Run:
 
         with self.directory.locked():
             settings, candidates = self.settings, self.candidates
+            why = "a certificate is about accuracy, and networks of this run name no class"
+            _needs(settings.task.classifies, "certify", why)
             import_space(settings.space)
             chosen = chosen_of(self.front_of(candidates), candidates, [ids] if isinstance(ids, str) else ids)
             pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
@@ -761,10 +801,13 @@ class Run:
         from nas.comparison.compare import FOLDER, Contest, compare, writable_folder
         from nas.comparison.known import known_networks
         from nas.comparison.protocol import EPOCHS, ComparisonProtocol
+        from nas.head import head_of
         from nas.trainings import Unwatched
 
         with self.directory.locked():
             settings, candidates = self.settings, self.candidates
+            why = "what is compared is accuracy, and networks of this run name no class"
+            _needs(settings.task.classifies, "compare", why)
             import_space(settings.space)
             protocol = ComparisonProtocol(
                 settings.folds if folds is None else folds, EPOCHS if epochs is None else epochs, seeds
@@ -772,7 +815,8 @@ class Run:
             chosen = chosen_of(self.front_of(candidates), candidates, [pick] if isinstance(pick, str) else pick)
             data, split = recorded_data(settings, dataset)
             wanted = [names] if isinstance(names, str) else names
-            known = known_networks(wanted, data.input_shape, len(data.class_names), weights)
+            head = head_of(candidates[0].network().graph())
+            known = known_networks(wanted, data.input_shape, len(data.class_names), weights, head)
             pool = prepare(settings.workers, workers=workers, executor=executor, ray_address=ray_address)
             parts = self.directory, settings, candidates, chosen, known, baseline, protocol, pool, data, split
             folder = writable_folder(self.path / FOLDER if out is None else Path(out))
@@ -816,6 +860,7 @@ class Run:
                 "data": {"caption": materials.dataset.caption, **inspect(materials.dataset)},
                 "split": materials.split.describe(),
                 "linear_baseline": beginning.linear_baseline,
+                "value_baseline": beginning.value_baseline,
                 "versions": versions(),
                 "machine": machine() | {"device": fingerprint().to_json()},
                 "settings": settings.to_json(),
@@ -852,7 +897,7 @@ class Run:
         if study.past:  # a driver that was killed may have left them behind the journal
             state.rewrite_front()
         try:
-            with bundled(Bundle.of(materials.dataset, materials.split)) as path:
+            with bundled(Bundle.of(materials.dataset, materials.split, settings.task)) as path:
                 drive(state, setup, path, settings.workers, deadline, self.directory, listener or Silent())
             self._look_again(state, listener or Silent())
         except EnvironmentStopError:
@@ -871,12 +916,26 @@ class Run:
                 )
 
 
+def _needs(given: bool, what: str, why: str) -> None:
+    """Raises InputError for what a run's task does not allow."""
+    if not given:
+        raise InputError(f"{what}: {why}; search with --task classification, without --landmarks, for this")
+
+
 def _deadline(budget: int | None, time_s: float | None) -> Deadline:
     from nas.execution.deadline import Deadline
 
     if time_s is not None and not 0 < time_s < float("inf"):
         raise InputError(f"time {time_s} s: give a positive number of seconds")
     return Deadline(DEFAULT_TIME_S if budget is None and time_s is None else time_s)
+
+
+def _preparation(options: SearchOptions, labels: str | Path | LabelMap | None) -> Preparation:
+    """What is done to the data; a hold-out that was asked for is drawn, whatever official part there is."""
+    chosen = options.preparation
+    if labels is not None:
+        chosen = replace(chosen, labels=load_label_map(labels))
+    return chosen if options.holdout is None else replace(chosen, ignore_parts=True)
 
 
 def _absolute(source: str | Path) -> str:
@@ -888,8 +947,9 @@ def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:
     from nas.synthesis.samplers import sampler_for
 
     objectives = objectives_of(settings.objectives)
-    classes = len(materials.dataset.class_names)
-    point = reference_point_of(materials.space.prototype.cost(), objectives, materials.indicator, classes)
+    check_task(settings, materials.dataset)
+    classes, deviation = len(materials.dataset.class_names), deviation_of(materials.dataset)
+    point = reference_point_of(materials.space.prototype.cost(), objectives, materials.indicator, classes, deviation)
     plan = Plan(
         materials.space, materials.indicator, objectives, point, settings.ladder, settings.seed, settings.budget
     )

@@ -11,6 +11,7 @@ from nas.errors import DecodeError
 from nas.graph import Graph, Op
 
 BYTES: Final = 4  # float32
+INT8_BYTES: Final = 1
 _LARGEST: Final = 2**63 - 1
 _IN_PLACE: Final = frozenset({"bn", "relu", "softmax"})
 
@@ -23,7 +24,8 @@ class Cost:
         params: all parameters, batch-normalisation statistics included (equals Keras' ``count_params()``).
         macs: multiply-accumulates of convolutions and dense layers.
         peak_activation_bytes: largest sum of float32 tensors alive at once when operators run in graph order, with
-            batch normalisation, ReLU and softmax fused into what they follow (as TFLite does).
+            batch normalisation, ReLU and softmax fused into what they follow (as TFLite does).  Inputs are there from
+            the start, answers till the end.
         weight_bytes: float32 bytes of kernels and biases once batch normalisation is folded into them.
     """
 
@@ -84,14 +86,18 @@ def _peak_elements(ops: tuple[Op, ...]) -> int:
             last[root[j]] = i
         if op.kind in _IN_PLACE and consumers[op.inputs[0]] == 1:
             root[i] = root[op.inputs[0]]
+    for i in range(n):
+        if not consumers[i]:
+            last[root[i]] = n - 1
     freed: list[int] = [0] * n
     for j in range(n):
         if root[j] == j:
             h, w, c = ops[j].shape
             freed[last[j]] += h * w * c
-    live = peak = 0
+    live = sum(op.shape[2] for op in ops[1:] if op.kind == "input")
+    peak = 0
     for i in range(n):
-        if root[i] == i:
+        if root[i] == i and (i == 0 or ops[i].inputs):
             h, w, c = ops[i].shape
             live += h * w * c
             peak = max(peak, live)

@@ -3,6 +3,9 @@
 A :class:`Graph` is an immutable list of operators in execution order.  Cost, Keras build, conversion and everything
 later (inheritance, probes, compression) read only this graph and know nothing of the family it came from.
 
+A graph has one input, the image, or two: the other is a flat vector of landmarks.  It has one answer or two: a softmax
+over classes, and a linear dense layer of values.
+
 Operators follow what quantization-aware training accepts: convolution -> batch normalisation -> ReLU, adds of exactly
 two inputs, no batch normalisation after a concatenation.
 """
@@ -19,7 +22,10 @@ KINDS: Final = frozenset(
     {"input", "conv", "depthwise", "bn", "relu", "add", "concat", "pool", "global_pool", "dense", "softmax"}
 )
 PADDINGS: Final = frozenset({"same", "valid"})
+LANDMARKS: Final = "landmarks"  # name of the second input
+VALUES: Final = "values"  # name of the dense layer that answers numbers
 _INPUTS_OF: Final = {"input": 0, "add": 2}
+_EITHER: Final = frozenset({"relu", "add", "concat", "softmax"})  # of maps or of vectors
 _KEEPS_CHANNELS: Final = frozenset({"bn", "relu", "pool", "global_pool", "softmax", "depthwise"})
 
 
@@ -32,7 +38,7 @@ class Op(NamedTuple):
         name: unique in its graph; also the Keras layer's name.
         kind: one of :data:`KINDS`.
         inputs: indices of earlier operators.
-        shape: (height, width, channels) of the output; (1, 1, channels) after global pooling.
+        shape: (height, width, channels) of the output; (1, 1, channels) after global pooling and of the landmarks.
         kernel: side of the window (conv, depthwise, pool).
         stride: step of the window.
         bias: whether conv, depthwise or dense adds a bias.
@@ -56,7 +62,7 @@ class Op(NamedTuple):
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in execution order: the first is the input, the last the output."""
+    """Operators in execution order: the first is the image, the last the answer (the softmax, where there is one)."""
 
     ops: tuple[Op, ...]
 
@@ -67,8 +73,34 @@ class Graph:
 
     @property
     def classes(self) -> int:
-        """Number of outputs."""
-        return self.ops[-1].shape[2]
+        """Number of probabilities; 0 where it answers no class."""
+        return self.ops[-1].shape[2] if self.ops[-1].kind == "softmax" else 0
+
+    @property
+    def targets(self) -> int:
+        """Number of values that it answers as they are; 0 where it answers none."""
+        return self._width(VALUES)
+
+    @property
+    def points(self) -> int:
+        """Number of landmarks that it takes beside the image, two numbers each; 0 where it takes none."""
+        return self._width(LANDMARKS) // 2
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs: the image's, then the landmarks'."""
+        return tuple(op.name for op in self.ops if op.kind == "input")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the answers: the softmax, then the values."""
+        last = self.ops[-1]
+        return tuple(
+            [last.name] * (last.kind == "softmax") + [op.name for op in self.ops if op.name == VALUES]  # once at most
+        )
+
+    def _width(self, name: str) -> int:
+        return next((op.shape[2] for op in reversed(self.ops) if op.name == name), 0)
 
     def to_json(self) -> list[list[Any]]:
         """A list of operators as plain lists, for :meth:`from_json`."""
@@ -123,6 +155,13 @@ class GraphBuilder:
     def __init__(self, shape: tuple[int, int, int]) -> None:
         self._ops: list[Op] = [Op("input", "input", (), shape)]
 
+    @classmethod
+    def on(cls, ops: Sequence[Op]) -> GraphBuilder:
+        """One that goes on behind ``ops``."""
+        builder = cls(ops[0].shape)
+        builder._ops = list(ops)
+        return builder
+
     @property
     def input(self) -> int:
         """Index of the image."""
@@ -146,13 +185,13 @@ class GraphBuilder:
         shape = (-(-h // stride), -(-w // stride), channels)
         return self._append(Op(name, "conv", (x,), shape, kernel, stride, bias, zero))
 
-    def inner_conv(self, x: int, name: str, channels: int, *, kernel: int, bias: bool) -> int:
-        """A convolution whose window stays inside the image (``valid``): each side loses kernel - 1."""
+    def inner_conv(self, x: int, name: str, channels: int, *, kernel: int, stride: int = 1, bias: bool) -> int:
+        """A convolution whose window stays inside the image (``valid``): each side loses kernel - 1, then strides."""
         h, w, _ = self._ops[x].shape
         if min(h, w) < kernel:
             raise InputError(f"{name}: a window of {kernel}x{kernel} does not fit into {h}x{w}; give larger images")
-        shape = (h - kernel + 1, w - kernel + 1, channels)
-        return self._append(Op(name, "conv", (x,), shape, kernel, 1, bias, padding="valid"))
+        shape = (-(-(h - kernel + 1) // stride), -(-(w - kernel + 1) // stride), channels)
+        return self._append(Op(name, "conv", (x,), shape, kernel, stride, bias, padding="valid"))
 
     def depthwise(self, x: int, name: str, *, kernel: int, stride: int = 1, bias: bool) -> int:
         """A depthwise convolution with one filter a channel."""
@@ -188,19 +227,39 @@ class GraphBuilder:
         shape = (-(-h // stride), -(-w // stride), c)
         return self._append(Op(name, "pool", (x,), shape, kernel, stride, False, False, mode))
 
+    def flat(self, x: int) -> bool:
+        """Whether operator ``x`` puts out a vector, not a map."""
+        return _flat(self._ops)[x]
+
+    def landmarks(self, points: int) -> int:
+        """The second input: a vector of x and y of every point."""
+        return self._append(Op(LANDMARKS, "input", (), (1, 1, 2 * points)))
+
+    def global_pool(self, x: int, name: str) -> int:
+        """The average of every map."""
+        return self._append(Op(name, "global_pool", (x,), (1, 1, self._ops[x].shape[2])))
+
+    def dense(self, x: int, name: str, channels: int) -> int:
+        """A dense layer with bias, of a vector."""
+        return self._append(Op(name, "dense", (x,), (1, 1, channels), 1, 1, True))
+
+    def softmax(self, x: int, name: str) -> int:
+        """Probabilities from a vector."""
+        return self._append(Op(name, "softmax", (x,), self._ops[x].shape))
+
+    def finished(self) -> Graph:
+        """The graph of all operators so far."""
+        return Graph(tuple(self._ops))
+
     def classifier(self, x: int, classes: int) -> Graph:
         """Global average pooling, a dense layer with bias, softmax; returns the finished graph."""
-        pooled = self._append(Op("pool", "global_pool", (x,), (1, 1, self._ops[x].shape[2])))
-        logits = self._append(Op("logits", "dense", (pooled,), (1, 1, classes), 1, 1, True))
-        self._append(Op("softmax", "softmax", (logits,), (1, 1, classes)))
-        return Graph(tuple(self._ops))
+        self.softmax(self.dense(self.global_pool(x, "pool"), "logits", classes), "softmax")
+        return self.finished()
 
     def pooled_classifier(self, x: int) -> Graph:
         """Global average pooling of one map a class, softmax; returns the finished graph."""
-        classes = self._ops[x].shape[2]
-        pooled = self._append(Op("pool", "global_pool", (x,), (1, 1, classes)))
-        self._append(Op("softmax", "softmax", (pooled,), (1, 1, classes)))
-        return Graph(tuple(self._ops))
+        self.softmax(self.global_pool(x, "pool"), "softmax")
+        return self.finished()
 
 
 def _check_types(op: Op) -> None:
@@ -216,8 +275,8 @@ def _check_types(op: Op) -> None:
 
 def check_graph(ops: Sequence[Op]) -> None:
     """Raises InputError when ``ops`` is not a legal graph (order, kinds, arity, shapes, names)."""
-    if not ops or ops[0].kind != "input" or ops[-1].kind != "softmax":
-        raise InputError("a graph starts with an input and ends with a softmax")
+    if not ops or ops[0].kind != "input":
+        raise InputError("a graph starts with an input")
     if len({op.name for op in ops}) != len(ops):
         raise InputError("two operators share a name")
     for i, op in enumerate(ops):
@@ -230,18 +289,67 @@ def check_graph(ops: Sequence[Op]) -> None:
             raise InputError(f"{op.name}: {op.kind} with {len(op.inputs)} inputs")
         if min(op.shape) < 1 or op.stride < 1 or op.kernel < 1:
             raise InputError(f"{op.name}: shape {op.shape}, kernel {op.kernel}, stride {op.stride} must be positive")
-        if i:
+        if op.inputs:
             _check_shape(op, [ops[j] for j in op.inputs])
+    _check_ends(ops)
+    _check_flat(ops)
+
+
+def _check_ends(ops: Sequence[Op]) -> None:
+    """One image and, maybe, landmarks go in; a softmax, last, and values come out, both or one of them."""
+    if ops[0].name in (LANDMARKS, VALUES):
+        raise InputError(f"{ops[0].name}: not a name for the image")
+    for i, op in enumerate(ops):
+        if i and ((op.kind == "input") is not (op.name == LANDMARKS)):
+            raise InputError(f"{op.name}: the one further input is called {LANDMARKS}, and no other operator is")
+        if op.name == VALUES and op.kind != "dense":
+            raise InputError(f"{op.name}: this name belongs to the dense layer that answers numbers")
+        if op.kind == "input" and i and (op.shape[:2] != (1, 1) or op.shape[2] % 2):
+            raise InputError(f"{op.name}: shape {op.shape}; landmarks are (1, 1, 2 x points)")
+    read = {j for op in ops for j in op.inputs}
+    ends = [i for i in range(len(ops)) if i not in read]
+    if ends[-1:] != [len(ops) - 1] or any(ops[i].name != VALUES for i in ends if ops[i].kind != "softmax"):
+        raise InputError(f"a graph ends with a softmax, a dense layer {VALUES!r}, or both, and in nothing else")
+    for i, op in enumerate(ops):
+        if op.kind == "softmax" and i != len(ops) - 1:
+            raise InputError(f"{op.name}: a softmax is the last operator")
+        if op.name == VALUES and i in read:
+            raise InputError(f"{op.name}: an answer, which no operator reads")
+
+
+def _flat(ops: Sequence[Op]) -> list[bool]:
+    """Of every operator, whether it puts out a vector, not a map."""
+    flat: list[bool] = []
+    for op in ops:
+        known = op.kind in ("global_pool", "dense") or (op.kind == "input" and op.name == LANDMARKS)
+        flat.append(known or (op.kind in _EITHER and flat[op.inputs[0]]))
+    return flat
+
+
+def _check_flat(ops: Sequence[Op]) -> None:
+    """Convolutions and pooling read maps, dense layers and the softmax vectors; what joins two, two of a kind."""
+    flat = _flat(ops)
+    for op in ops:
+        read = {flat[j] for j in op.inputs}
+        if op.kind not in _EITHER and True in read and op.kind not in ("dense", "softmax"):
+            raise InputError(f"{op.name}: {op.kind} reads a map of an image, not a vector")
+        if op.kind in ("dense", "softmax") and False in read:
+            raise InputError(f"{op.name}: {op.kind} reads a vector, not a map; put a global pooling before it")
+        if len(read) > 1:
+            raise InputError(f"{op.name}: {op.kind} of a map and a vector")
+
+
+def output_shape(op: Op, source: Op) -> tuple[int, int]:
+    """(height, width) of what ``op`` puts out when its first input is ``source``."""
+    if op.kind in ("global_pool", "dense"):
+        return 1, 1
+    cut = op.kernel - 1 if op.padding == "valid" else 0
+    return -(-(source.shape[0] - cut) // op.stride), -(-(source.shape[1] - cut) // op.stride)
 
 
 def _check_shape(op: Op, inputs: Sequence[Op]) -> None:
     h, w, c = inputs[0].shape
-    if op.kind in ("global_pool", "dense"):
-        expected: tuple[int, int] = (1, 1)
-    else:
-        cut = op.kernel - 1 if op.padding == "valid" else 0
-        expected = (-(-(h - cut) // op.stride), -(-(w - cut) // op.stride))
-    if op.shape[:2] != expected or any(x.shape[:2] != (h, w) for x in inputs):
+    if op.shape[:2] != output_shape(op, inputs[0]) or any(x.shape[:2] != (h, w) for x in inputs):
         raise InputError(f"{op.name}: output {op.shape} does not follow from input {inputs[0].shape}")
     channels = {"concat": sum(x.shape[2] for x in inputs)}.get(op.kind, c)
     if op.kind not in ("conv", "dense") and (op.shape[2] != channels):

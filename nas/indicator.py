@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nas import units
-from nas.cost import Cost
+from nas.cost import BYTES, INT8_BYTES, Cost
+from nas.decoding import field
 from nas.errors import DecodeError, InputError
 from nas.measurement import Measurement, is_number
 from nas.presets import resolve
@@ -35,8 +36,10 @@ class Metric:
     Attributes:
         step: when it becomes known.
         direction: ``minimize`` or ``maximize`` when it is an objective.
-        unit: of its values.
+        unit: of its values; none for a figure in the targets' own unit, or an agreement.
         units: what a bound may be written in.
+        least: the lowest value that there can be.
+        task: what networks must do to have it, ``classification`` or ``regression``; None where all have it.
     """
 
     name: str
@@ -44,6 +47,17 @@ class Metric:
     direction: Literal["minimize", "maximize"]
     unit: str
     units: Mapping[str, float]
+    least: float = 0.0
+    task: Literal["classification", "regression"] | None = None
+
+    @property
+    def most(self) -> float:
+        """The highest value that there can be."""
+        return 1.0 if self.unit == "share" or self.least < 0 else sys.float_info.max
+
+    def text(self, value: float) -> str:
+        """A trained metric's value as it is shown: shares in per cent, others with three decimals."""
+        return f"{value:.1%}" if self.unit == "share" else f"{value:.3f}"
 
 
 METRICS: Final[Mapping[str, Metric]] = {
@@ -55,12 +69,16 @@ METRICS: Final[Mapping[str, Metric]] = {
         Metric("peak_activation_bytes", Step.COST, "minimize", "bytes", units.BYTES),
         Metric("size_bytes", Step.EXPORT, "minimize", "bytes", units.BYTES),
         Metric("latency_ms", Step.LATENCY, "minimize", "ms", units.MILLISECONDS),
-        Metric("accuracy", Step.TRAINING, "maximize", "share", units.SHARE),
-        Metric("balanced_accuracy", Step.TRAINING, "maximize", "share", units.SHARE),
-        Metric("macro_f1", Step.TRAINING, "maximize", "share", units.SHARE),
+        Metric("accuracy", Step.TRAINING, "maximize", "share", units.SHARE, task="classification"),
+        Metric("balanced_accuracy", Step.TRAINING, "maximize", "share", units.SHARE, task="classification"),
+        Metric("macro_f1", Step.TRAINING, "maximize", "share", units.SHARE, task="classification"),
+        Metric("rmse", Step.TRAINING, "minimize", "", units.RATIO, task="regression"),
+        Metric("ccc", Step.TRAINING, "maximize", "", units.RATIO, least=-1.0, task="regression"),
+        Metric("pearson", Step.TRAINING, "maximize", "", units.RATIO, least=-1.0, task="regression"),
     )
 }
 COSTS: Final = tuple(m.name for m in METRICS.values() if m.step is Step.COST)
+PRIMARY: Final = ("accuracy", "rmse")  # the first of them that a network has is the one by which it is compared
 LATENCY_RATIO: Final = "latency_ratio"  # measured beside latency_ms: the quotient to the prototype's
 
 
@@ -95,8 +113,9 @@ class Constraint:
             raise InputError(f"metric {self.metric!r:.80} is not known; use one of {', '.join(METRICS)}")
         if self.ratio and self.metric != "latency_ms":
             raise InputError(f"{self.metric}: a bound relative to the prototype goes with latency_ms only")
-        top = 1.0 if METRICS[self.metric].unit == "share" else sys.float_info.max
-        for name, value, low, high in (("bound", self.limit, 0.0, top), ("confidence", self.confidence, 0.5, 1.0)):
+        known = METRICS[self.metric]
+        ranges = (("bound", self.limit, known.least, known.most), ("confidence", self.confidence, 0.5, 1.0))
+        for name, value, low, high in ranges:
             if not is_number(value) or not low <= value <= high:
                 raise InputError(f"{self.metric}: {name} {value!r} must be a number in {low:g}..{high:g}")
         if not isinstance(self.upper, bool) or not isinstance(self.ratio, bool):
@@ -180,11 +199,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Indicator:
-    """Constraints in the order in which they are evaluated: cheapest first."""
+    """Constraints in the order in which they are evaluated: cheapest first.
+
+    Attributes:
+        constraints: the bounds.
+        element_bytes: of one activation in the file that is judged: 4 of a float32 one, 1 of an int8 one.
+    """
 
     constraints: tuple[Constraint, ...] = ()
+    element_bytes: int = BYTES
 
     def __post_init__(self) -> None:
+        if self.element_bytes not in (BYTES, INT8_BYTES):
+            raise InputError(f"{self.element_bytes!r:.80} bytes an activation: use {BYTES} (float32) or {INT8_BYTES}")
         ordered = tuple(sorted(self.constraints, key=lambda c: (c.step, list(METRICS).index(c.metric), c.upper)))
         object.__setattr__(self, "constraints", ordered)
         for minimum in (c for c in ordered if not c.upper):
@@ -209,14 +236,28 @@ class Indicator:
         """Verdicts of the constraints of ``steps`` whose metric is known, cheapest first."""
         return tuple(c.judge(measurements[c.measured], seconds) for c in self.at(*steps) if c.measured in measurements)
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """Plain data, in order."""
-        return [asdict(c) for c in self.constraints]
+    def of_file(self, *, int8: bool) -> Indicator:
+        """The same bounds on networks that are judged by their int8 file, or by their float32 one."""
+        return replace(self, element_bytes=INT8_BYTES if int8 else BYTES)
+
+    def known(self, cost: Cost) -> dict[str, Measurement]:
+        """The exact costs of a network, as this judges them."""
+        return exact_costs(cost, self.element_bytes)
+
+    def to_json(self) -> list[dict[str, Any]] | dict[str, Any]:
+        """Plain data: the constraints in order, beside the bytes of an activation where these are not float32's."""
+        constraints = [asdict(c) for c in self.constraints]
+        if self.element_bytes == BYTES:
+            return constraints
+        return {"element_bytes": self.element_bytes, "constraints": constraints}
 
     @classmethod
-    def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Indicator:
+    def from_json(cls, data: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> Indicator:
         """Reads what :meth:`to_json` wrote.  Raises DecodeError on anything else."""
         try:
+            if isinstance(data, Mapping):
+                element_bytes = field(data, "element_bytes", int)
+                return replace(cls.from_json(field(data, "constraints", list)), element_bytes=element_bytes)
             return cls(tuple(Constraint(**c) for c in data))
         except (TypeError, InputError) as error:
             raise DecodeError(f"not an indicator: {error}") from error
@@ -228,14 +269,23 @@ def overall(verdicts: Iterable[Verdict]) -> Status:
     return next((s for s in (Status.VIOLATED, Status.UNDECIDED) if s in statuses), Status.MET)
 
 
-def exact_cost(cost: Cost, name: str) -> Measurement:
-    """One of the metrics that are known from the graph alone."""
-    return Measurement.exact(getattr(cost, name), METRICS[name].unit, "counted from the graph")
+def exact_cost(cost: Cost, name: str, element_bytes: int = BYTES) -> Measurement:
+    """One of the metrics that are known from the graph alone.
+
+    Args:
+        cost: counted in float32.
+        name: of the metric.
+        element_bytes: of one activation in the file that is judged; it scales ``peak_activation_bytes`` alone.
+    """
+    value, provenance = getattr(cost, name), "counted from the graph"
+    if name == "peak_activation_bytes" and element_bytes != BYTES:
+        value, provenance = value * element_bytes // BYTES, "counted from the graph, with int8 activations"
+    return Measurement.exact(value, METRICS[name].unit, provenance)
 
 
-def exact_costs(cost: Cost) -> dict[str, Measurement]:
+def exact_costs(cost: Cost, element_bytes: int = BYTES) -> dict[str, Measurement]:
     """All of them."""
-    return {name: exact_cost(cost, name) for name in COSTS}
+    return {name: exact_cost(cost, name, element_bytes) for name in COSTS}
 
 
 class ConstraintSpec(StrictModel):
@@ -264,7 +314,8 @@ class ConstraintSpec(StrictModel):
         if self.max_ratio_to_prototype is not None and self.metric != "latency_ms":
             raise ValueError("max_ratio_to_prototype goes with latency_ms only")
         if "confidence" in self.model_fields_set and METRICS[self.metric].step is not Step.TRAINING:
-            raise ValueError("confidence goes with accuracy, balanced_accuracy and macro_f1 only")
+            trained = [m.name for m in METRICS.values() if m.step is Step.TRAINING]
+            raise ValueError(f"confidence goes with {', '.join(trained[:-1])} and {trained[-1]} only")
         if self.max_ratio_to_prototype is None:
             self.limit()
         return self
@@ -279,7 +330,13 @@ class ConstraintSpec(StrictModel):
             raise ValueError(str(error)) from error
         if metric.unit == "share" and not 0 < value < 1:
             raise ValueError(f"bound {text} must lie inside 0..1, and be neither: 0 and 1 decide nothing")
-        if value < 0 or (value == 0 and self.max is not None):
+        if metric.least < 0:
+            if not metric.least < value < metric.most:
+                raise ValueError(
+                    f"bound {text} must lie inside {metric.least:g}..{metric.most:g}, and be neither: those decide "
+                    "nothing"
+                )
+        elif value < 0 or (value == 0 and self.max is not None):
             raise ValueError(f"bound {text} can never be met, or never be missed; write a number above 0")
         return value
 
@@ -302,7 +359,7 @@ class IndicatorSpec(StrictModel):
             if sides.count((metric, upper)) > 1:
                 raise ValueError(f"{metric} has two {'upper' if upper else 'lower'} bounds; keep the stricter one")
         if len({c.confidence for c in self.constraints if METRICS[c.metric].step is Step.TRAINING}) > 1:
-            raise ValueError("one confidence for all accuracies: their intervals are made once")
+            raise ValueError("one confidence for all trained metrics: their intervals are made once")
         try:
             self.indicator()
         except InputError as error:

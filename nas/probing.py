@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nas.architecture import Architecture
 from nas.errors import DecodeError
+from nas.indicator import METRICS, PRIMARY
 from nas.networks.links import Pair, possible_links
 from nas.networks.probes import Probes
 from nas.run.atomic import write_atomic
@@ -72,25 +73,29 @@ class Probing:
 def gain_at_equal_effort(child: Candidate, parent: Candidate) -> float | None:
     """Accuracy of the child less that of its parent, after the largest effort that both were measured at.
 
-    None where there is no such effort, or where one of them began with inherited weights and the other from scratch.
+    Of networks that predict numbers alone, how much lower the child's error is.  None where there is no such effort,
+    or where one of them began with inherited weights and the other from scratch.
     """
     if _inherited(child) is not _inherited(parent):
         return None
-    own, theirs = _by_effort(child), _by_effort(parent)
+    scored = child.score() or parent.score()
+    metric = METRICS[PRIMARY[0] if scored is None else scored[0]]
+    own, theirs = _by_effort(child, metric.name), _by_effort(parent, metric.name)
     common = own.keys() & theirs.keys()
     if not common:
         return None
     most = max(common, key=Rung.parse)
-    return own[most] - theirs[most]
+    gain = own[most] - theirs[most]
+    return gain if metric.direction == "maximize" else -gain
 
 
 def _inherited(candidate: Candidate) -> bool:
     return candidate.outcome is not None and candidate.outcome.inheritance is not None
 
 
-def _by_effort(candidate: Candidate) -> dict[str, float]:
-    found = {r.rung: r.values["accuracy"] for r in candidate.rungs if "accuracy" in r.values}
-    last = candidate.value("accuracy")
+def _by_effort(candidate: Candidate, metric: str) -> dict[str, float]:
+    found = {r.rung: r.values[metric] for r in candidate.rungs if metric in r.values}
+    last = candidate.value(metric)
     if candidate.outcome is not None and candidate.outcome.effort is not None and last is not None:
         found[candidate.outcome.effort] = last
     return found

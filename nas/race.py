@@ -1,7 +1,8 @@
 """Whether a candidate goes on after a rung: one rule, for every executor.
 
 What a candidate will show at full effort is foretold from those that went all the way, by the regression of their last
-score on that of the same rung (logits; least squares).  The upper end of its prediction interval (Student's t) is the
+score on that of the same rung (least squares; shares as logits, an error as minus its logarithm, an agreement as
+Fisher's z, so that more is better everywhere).  The upper end of its prediction interval (Student's t) is the
 candidate's *optimism*.  Regression, and not the mean gain: those that went all the way were chosen by their score at
 the rung, and so gained less than others will.  A candidate ends where even its optimism is below the indicator's floor
 (while what it has shown refutes it already), or where a member of the front that costs no more, and that the indicator
@@ -19,7 +20,7 @@ from typing import Final
 import numpy as np
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-from nas.indicator import METRICS, Indicator, Status, Step
+from nas.indicator import METRICS, Indicator, Metric, Status, Step
 from nas.pareto import Objective
 from nas.run.candidate import Candidate, Outcome
 
@@ -68,9 +69,13 @@ class Race:
 
     def _refuted(self, shown: Outcome, hopes: Mapping[str, float]) -> str | None:
         for verdict in shown.verdicts:
-            hope = hopes.get(verdict.metric, math.inf)
-            if verdict.status is Status.VIOLATED and verdict.side == "min" and hope < verdict.bound:
-                return f"refuted: {verdict.metric} would be {hope:.1%} at best, and {verdict.bound:.1%} is wanted"
+            if verdict.status is not Status.VIOLATED or verdict.metric not in hopes:
+                continue
+            metric, hope = METRICS[verdict.metric], hopes[verdict.metric]
+            least = metric.direction == "maximize"
+            if verdict.side == ("min" if least else "max") and _worse(metric, hope, verdict.bound):
+                told = metric.text(hope), metric.text(verdict.bound)
+                return f"refuted: {verdict.metric} would be {told[0]} at best, and {told[1]} is wanted"
         return None
 
     def _dominated(
@@ -84,9 +89,9 @@ class Race:
                 continue
             if all(_no_better(o, tried, hopes, member) for o in self.objectives):
                 told = ", ".join(
-                    f"{o.name} {hopes[o.name]:.1%} at best against {member.value(o.name):.1%}"
+                    f"{o.name} {METRICS[o.name].text(hopes[o.name])} at best against {METRICS[o.name].text(theirs)}"
                     for o in self.objectives
-                    if o.name in hopes
+                    if o.name in hopes and (theirs := member.value(o.name)) is not None
                 )
                 return f"dominated by {member.id}: {told}"
         return None
@@ -98,7 +103,7 @@ def _no_better(objective: Objective, tried: Candidate, hopes: Mapping[str, float
     if theirs is None:
         return False
     if objective.name in hopes:
-        return hopes[objective.name] <= theirs
+        return not _worse(METRICS[objective.name], theirs, hopes[objective.name])
     own = tried.measurement(objective.name)
     if own is None:
         return False
@@ -116,13 +121,13 @@ def trained_values(outcome: Outcome) -> dict[str, float]:
 
 def _optimism(name: str, shown: Outcome, finished: Iterable[Candidate]) -> float:
     """The best that a metric can be expected to become at full effort; infinite while too few have been there."""
-    now = shown.measurements[name]
+    now, metric = shown.measurements[name], METRICS[name]
     edge = 1.0 / (2 * now.n + 2)  # as many images cannot tell shares that are nearer to 0 or 1
-    pairs = [(_logit(rung, edge), _logit(last, edge)) for rung, last in _climbs(name, shown, finished)]
+    pairs = [(_merit(metric, rung, edge), _merit(metric, last, edge)) for rung, last in _climbs(name, shown, finished)]
     if len(pairs) < _LEAST:
         return math.inf
     x, y = np.array(pairs).T
-    at, n = _logit(now.value, edge), len(x)
+    at, n = _merit(metric, now.value, edge), len(x)
     spread = float(((x - x.mean()) ** 2).sum())
     if spread < _STEADIEST**2:
         return math.inf
@@ -131,7 +136,26 @@ def _optimism(name: str, shown: Outcome, finished: Iterable[Candidate]) -> float
     error = max(math.sqrt(float((rest**2).sum()) / (n - 2)), _STEADIEST)
     error *= math.sqrt(1 + 1 / n + (at - float(x.mean())) ** 2 / spread)
     most = float(y.mean()) + slope * (at - float(x.mean())) + float(stdtrit(n - 2, CONFIDENCE)) * error
-    return max(now.value, 1.0 / (1.0 + math.exp(-most)))
+    best = _of_merit(metric, most)
+    return now.value if _worse(metric, best, now.value) else best
+
+
+def _worse(metric: Metric, value: float, other: float) -> bool:
+    return value < other if metric.direction == "maximize" else value > other
+
+
+def _merit(metric: Metric, value: float, edge: float) -> float:
+    """A value on a scale without ends on which more is better."""
+    if metric.direction == "minimize":
+        return -math.log(max(value, edge))
+    return _logit(value, edge) if metric.unit == "share" else math.atanh(min(max(value, edge - 1), 1 - edge))
+
+
+def _of_merit(metric: Metric, merit: float) -> float:
+    """The value that has this merit."""
+    if metric.direction == "minimize":
+        return math.exp(-merit)
+    return 1.0 / (1.0 + math.exp(-merit)) if metric.unit == "share" else math.tanh(merit)
 
 
 def _climbs(name: str, shown: Outcome, finished: Iterable[Candidate]) -> Sequence[tuple[float, float]]:

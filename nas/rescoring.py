@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
+from nas.indicator import METRICS, PRIMARY
 from nas.measurement import is_number
 from nas.run.candidate import Candidate, Outcome, State
 from nas.run.directory import RunDirectory
@@ -64,6 +65,7 @@ class Rescoring:
             self._begun.discard(member.id)
             return
         trained = outcome.state is State.TRAINED
+        metric = next((name for name in PRIMARY if name in outcome.measurements), PRIMARY[0])
         self._directory.append_event(
             _EVENT,
             id=member.id,
@@ -71,18 +73,20 @@ class Rescoring:
             charged=charged,
             effort=outcome.effort,
             inherited_epochs=0 if member.outcome is None else member.outcome.inherited_epochs(),
-            accuracy=member.value("accuracy"),
-            from_scratch=outcome.measurements["accuracy"].value if trained else None,
+            metric=metric,
+            **{metric: member.value(metric)},
+            from_scratch=outcome.measurements[metric].value if trained else None,
             failure=None if outcome.failure is None else dict(outcome.failure),
         )
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How much more inherited accuracies say than trainings from scratch, over the members that were trained again.
+    """How much more inherited scores say than trainings from scratch, over the members that were trained again.
 
     Attributes:
         members: how many.
+        metric: the score: accuracy, or the error of networks that predict numbers alone.
         mean: inherited minus from scratch.
         low, high: its 95 % interval (Student's t over members); None for fewer than two.
     """
@@ -91,19 +95,26 @@ class Drift:
     mean: float
     low: float | None
     high: float | None
+    metric: str = "accuracy"
 
     def __str__(self) -> str:
         networks = "1 member" if self.members == 1 else f"{self.members} members"
-        interval = "" if self.low is None or self.high is None else f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        ends = [] if self.low is None or self.high is None else [self.low, self.high]
+        if METRICS[self.metric].unit == "share":
+            (mean, *between), what = (f"{100 * v:+.1f}" for v in (self.mean, *ends)), "points"
+        else:
+            (mean, *between), what = (f"{v:+.3f}" for v in (self.mean, *ends)), self.metric
+        interval = f" [{', '.join(between)}]" if between else ""
         return (
-            f"trained again from scratch: {networks}; inherited weights had scored {100 * self.mean:+.1f} points"
+            f"trained again from scratch: {networks}; inherited weights had scored {mean} {what}"
             f"{interval} against that, the luck by which they became members included"
         )
 
 
 def drift(events: Sequence[dict[str, Any]]) -> Drift | None:
     """The drift that a run's events tell of; None where no member was trained again."""
-    pairs = [(e.get("accuracy"), e.get("from_scratch")) for e in events]
+    metric = next((m for e in events if (m := e.get("metric")) in PRIMARY), PRIMARY[0])  # older runs name none
+    pairs = [(e.get(metric), e.get("from_scratch")) for e in events]
     found = np.array([[a, b] for a, b in pairs if is_number(a) and is_number(b)], dtype=float).reshape(-1, 2)
     differences = found[:, 0] - found[:, 1]
     n = len(differences)
@@ -111,9 +122,9 @@ def drift(events: Sequence[dict[str, Any]]) -> Drift | None:
         return None
     mean = float(differences.mean())
     if n == 1:
-        return Drift(1, mean, None, None)
+        return Drift(1, mean, None, None, metric)
     half = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1) / np.sqrt(n))
-    return Drift(n, mean, mean - half, mean + half)
+    return Drift(n, mean, mean - half, mean + half, metric)
 
 
 def drift_of(directory: RunDirectory) -> Drift | None:

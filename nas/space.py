@@ -7,20 +7,30 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from nas.architecture import Architecture, Edit
 from nas.errors import InputError
-from nas.families.residual_space import ResidualSpace, ResidualSpaceSpec
+from nas.families.inverted import InvertedSpaceSpec
+from nas.families.residual_space import ResidualSpaceSpec
+from nas.families.xception import XceptionSpaceSpec
+from nas.head import Head
+from nas.headed_space import HeadedSpace, ProvableHeadedSpace
 from nas.presets import resolve
-from nas.yamlfile import StrictModel, parse_yaml, read_yaml
+from nas.shrink import halvings
+from nas.yamlfile import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
     from optuna.distributions import BaseDistribution
 
-FAMILIES: Final[Mapping[str, type[StrictModel]]] = {"residual": ResidualSpaceSpec}
+FAMILIES: Final[Mapping[str, type[ResidualSpaceSpec | XceptionSpaceSpec | InvertedSpaceSpec]]] = {
+    "residual": ResidualSpaceSpec,
+    "xception": XceptionSpaceSpec,
+    "inverted": InvertedSpaceSpec,
+}
 
 
 @runtime_checkable
@@ -87,24 +97,52 @@ def load_space(source: str | Path | SearchSpace) -> SearchSpace:
     spec = FAMILIES.get(family) if isinstance(family, str) else None
     if spec is None:
         raise InputError(f"{path}: family: {family!r} is not known; use one of {', '.join(sorted(FAMILIES))}")
-    return space_of(parse_yaml(path, spec))
+    return parse_yaml(path, spec).space()
 
 
-def space_of(spec: StrictModel) -> SearchSpace:
-    """The space that a parsed YAML file describes."""
-    if isinstance(spec, ResidualSpaceSpec):
-        return ResidualSpace(spec)
-    raise InputError(f"{type(spec).__name__} describes no search space")
+def fit_to_data(
+    space: SearchSpace, input_shape: tuple[int, int, int], classes: int, head: Head | None = None
+) -> SearchSpace:
+    """``space`` for images of ``input_shape`` and for the answers that are wanted; adapts it when it can be adapted.
 
+    Where more is wanted than classes, or landmarks are given, its networks get another end (:mod:`nas.headed_space`);
+    where the images are much larger than those it was drawn for, their stem takes larger steps (:mod:`nas.shrink`).
 
-def fit_to_data(space: SearchSpace, input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
-    """``space`` for images of ``input_shape`` and ``classes`` classes; adapts it when it can be adapted.
+    Args:
+        space: any.
+        input_shape: (height, width, channels).
+        classes: of the data; ignored where ``head`` is given.
+        head: what networks answer and take; None for ``classes`` classes of images.
 
     Raises:
         InputError: the space is for other images and cannot be adapted.
     """
+    if isinstance(space, HeadedSpace):
+        head = head or (replace(space.head, classes=classes) if space.head.classes else space.head)
+        return _fitted(space.trunk, input_shape, head, space.shrink)
+    return _fitted(space, input_shape, head or Head(classes))
+
+
+def _fitted(space: SearchSpace, input_shape: tuple[int, int, int], head: Head, before: int = 0) -> SearchSpace:
+    """``space`` for such images and such a head, its stem halving ``before`` times already."""
     graph = space.prototype.graph()
-    if (graph.input_shape, graph.classes) == (input_shape, classes):
+    if (graph.input_shape, graph.classes, graph.targets, graph.points) == (
+        *(input_shape, head.classes, head.targets, head.landmarks),
+    ) and not before:
+        return space
+    shrink = before + halvings(graph.input_shape, input_shape)
+    trunk = _adapted(space, input_shape, head)
+    if head.plain and not shrink:
+        return trunk
+    provable = ProvableHeadedSpace if isinstance(trunk, ProvableSpace) else HeadedSpace
+    return provable(trunk, head, shrink)
+
+
+def _adapted(space: SearchSpace, input_shape: tuple[int, int, int], head: Head) -> SearchSpace:
+    """``space`` for such images and, where there are any, so many classes.  Raises InputError."""
+    graph = space.prototype.graph()
+    classes = head.classes or graph.classes
+    if graph.input_shape == input_shape and (graph.classes == classes or not head.plain):
         return space
     if isinstance(space, AdaptableSpace):
         return space.adapted(input_shape, classes)

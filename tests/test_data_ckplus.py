@@ -111,6 +111,24 @@ def test_without_landmarks_the_central_square(ckplus: Path) -> None:
     assert any("21 of 21 frames have no usable landmarks" in line for line in data.warnings)
 
 
+def test_landmarks_are_given_where_they_are_wanted(ckplus: Path) -> None:
+    plain, told = load_dataset(ckplus), load_dataset(ckplus, wanted=("landmarks",))
+    assert plain.landmarks is None and told.landmarks is not None and told.landmarks.shape == (21, 68, 2)
+    points = np.array([[float(f"{value:.7e}") for value in row] for row in _landmarks(0)])
+    side = 1.16 * (points.max(0) - points.min(0)).max()  # the crop's own rule
+    corner = (points.max(0) + points.min(0) - side) / 2 - (0, 0.04 * side)
+    assert told.landmarks[0] == pytest.approx((points + 0.5 - corner) / side, abs=1e-5)
+    (ckplus / "Landmarks/S005/001/S005_001_00000009_landmarks.txt").write_text("a b")
+    fewer = load_dataset(ckplus, wanted=("landmarks",))
+    assert len(fewer) == 20 and np.array_equal(fewer.images, told.images[1:])
+    assert np.array_equal(fewer.landmarks, told.landmarks[1:])
+    assert any("1 frames without usable landmarks are left out" in line for line in fewer.warnings)
+    for path in (ckplus / "Landmarks").rglob("*_landmarks.txt"):
+        path.unlink()
+    with pytest.raises(InputError, match="no frame has 68 landmarks"):
+        load_dataset(ckplus, wanted=("landmarks",))
+
+
 @pytest.mark.parametrize("rows", ["", "1 2\n3 4", "nan nan\n" * 68, "1e12 1e12\n" * 68, "a b\n" * 68])
 def test_unusable_landmarks_count_as_none(ckplus: Path, rows: str) -> None:
     (ckplus / "Landmarks/S005/001/S005_001_00000009_landmarks.txt").write_text(rows)

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from nas.deploy import formats as formats_module
 from nas.deploy import onnx_named
-from nas.deploy.compared import compare
+from nas.deploy.compared import Answers, compare
 from nas.deploy.export import WEIGHTS, export_candidate
 from nas.deploy.formats import FORMATS, Trained, check_formats
 from nas.deploy.held import CALIBRATION, HeldImages, as_input
@@ -476,7 +476,7 @@ def test_any_class_names_come_back(case: Case, classes: list[str], how: str) -> 
     metadata = Metadata("abc", tuple(classes), {"height": 1}, how, CAPTION)
     assert Metadata.from_json(metadata.to_json()) == metadata
     content = case.paths["tflite"].read_bytes()
-    again = signed(content, metadata.to_json())
+    again = signed(content, metadata)
     assert read(again) == metadata, "and the earlier metadata are gone"
     images = as_input(case.order.images.test[:2]) if case.order.images else None
     np.testing.assert_array_equal(run_tflite(again, images), run_tflite(content, images))
@@ -527,7 +527,8 @@ def test_laws_of_a_comparison(seed: int, n: int, noise: float) -> None:
     b = (a + noise * rng.random(a.shape)).astype(np.float32)
     blank = np.zeros((n, 2, 2, 1), np.uint8)
     held = HeldImages(blank, blank, rng.integers(0, 4, n), rng.integers(0, 5, n), "subjects")
-    one, back, self_ = compare(a, b, held), compare(b, a, held), compare(a, a, held)
+    first, second = Answers(a), Answers(b)
+    one, back, self_ = compare(first, second, held), compare(second, first, held), compare(first, first, held)
     assert one.difference and back.difference and self_.difference
     assert one.difference.value == pytest.approx(-back.difference.value)
     assert (one.difference.low, one.difference.high) == pytest.approx((-back.difference.high, -back.difference.low))
@@ -538,7 +539,7 @@ def test_laws_of_a_comparison(seed: int, n: int, noise: float) -> None:
         tolerance.check(self_)
     b[0, 0] = np.nan
     with pytest.raises(ConversionError, match="not all numbers"):
-        compare(b, a, held)
+        compare(second, first, held)
 
 
 def test_second_export_keeps_what_the_first_one_left(case: Case, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from nas.data.baseline import linear_baseline
 from nas.data.dataset import Dataset
 from nas.data.facecrop import crop_face
 from nas.data.folds import make_split
+from nas.data.landmarks import MIRROR
 from nas.data.recognise import load_dataset
 from nas.data.synthetic import (
     SYNTHETIC_CAPTION,
@@ -24,10 +25,10 @@ from nas.data.synthetic import (
     synthetic_faces,
     write_ckplus_layout,
 )
-from nas.data.synthetic.action_units import ACTION_UNITS, MIRROR
+from nas.data.synthetic.action_units import ACTION_UNITS
 from nas.data.synthetic.difficulty import DEFAULT_DIFFICULTY
 from nas.data.synthetic.draw import Draw
-from nas.data.synthetic.expressions import CK_NUMBERS, CLASS_NAMES, PROTOTYPES, draw_apex, prototype
+from nas.data.synthetic.expressions import AFFECT, CK_NUMBERS, CLASS_NAMES, PROTOTYPES, affect, draw_apex, prototype
 from nas.data.synthetic.frame import prototype_frame
 from nas.data.synthetic.identity import Identity, draw_identity
 from nas.data.synthetic.plan import SEQUENCES_OF
@@ -379,6 +380,33 @@ def test_loader_of_ckplus_gives_the_same_pixels(faces: Dataset, written: tuple[P
     assert read.kind == "ck+"
     assert read.fingerprint == faces.fingerprint
     assert SYNTHETIC_CAPTION in read.caption
+
+
+@pytest.fixture(scope="module")
+def told() -> Dataset:
+    return synthetic_faces(wanted=("targets", "landmarks"))
+
+
+def test_valence_and_landmarks_leave_the_faces_as_they_are(faces: Dataset, told: Dataset) -> None:
+    assert faces.targets is None and faces.landmarks is None
+    assert told.fingerprint != faces.fingerprint and np.array_equal(told.images, faces.images)
+    assert told.targets is not None and told.landmarks is not None and told.target_names == ("valence", "arousal")
+    valence = {name: told.targets[told.labels == k, 0] for k, name in enumerate(told.class_names)}
+    assert valence["happy"].min() > 0.2 > valence["surprise"].max() and valence["sadness"].max() < -0.2
+    strength = told.targets[:, 1] / np.array([AFFECT[name][1] for name in told.class_names])[told.labels]
+    assert np.all((strength > 0.2) & (strength <= 1))
+    for name in PROTOTYPES:
+        assert affect(name, prototype(name)) == pytest.approx(AFFECT[name]) and affect(name, {}) == (0, 0)
+    # On the face: the mouth below the nose, the left eye's outer corner left of the right one's.
+    assert np.all(told.landmarks[:, 57, 1] > told.landmarks[:, 33, 1])
+    assert np.all(told.landmarks[:, 36, 0] < told.landmarks[:, 45, 0])
+    assert told.landmarks.min() > 0 and told.landmarks.max() < 1
+
+
+def test_loader_of_ckplus_gives_the_same_landmarks(told: Dataset, written: tuple[Path, int]) -> None:
+    read = load_dataset(written[0], wanted=("landmarks",))
+    assert np.array_equal(read.landmarks, told.landmarks) and read.targets is None
+    assert np.array_equal(read.images, told.images) and read.warnings == ()
 
 
 def test_writing_over_something_is_refused(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def front(
 
     from nas.api import open_run
     from nas.cli.variants import show_variants
-    from nas.cli.view import front_table
+    from nas.cli.view import baseline_lines, front_table
     from nas.run.remeasured import latency_lines
     from nas.run.variants import variant_rows
 
@@ -67,9 +67,8 @@ def front(
         for certificate in opened.certificates:
             known = str(certificate) if isinstance(certificate, Exception) else f"certified: {certificate.line}"
             console.print(known, soft_wrap=True)
-        baseline = opened.baseline
-        if baseline is not None:
-            console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)
+        for line in baseline_lines(opened):
+            console.print(line, soft_wrap=True)
         console.print(f"hypervolume {found.hypervolume:.6g}; measured on {opened.caption}", soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from nas.indicator import Status
+from nas.indicator import METRICS, Status
 from nas.run.candidate import Candidate, State
 from nas.units import format_count, format_duration
 
@@ -123,9 +123,8 @@ class View:
             self._console.print(front_table(front))
         for prototype in run.candidates[:1]:
             self._console.print(f"prototype: {candidate_line(prototype)}", soft_wrap=True)
-        baseline = run.baseline
-        if baseline is not None:
-            self._console.print(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}", soft_wrap=True)
+        for line in baseline_lines(run):
+            self._console.print(line, soft_wrap=True)
         self._console.print(f"measured on {run.caption}", soft_wrap=True)
         if front.members:
             self._console.print(f"plots: {run.directory.plots}/accuracy_params.png", soft_wrap=True)
@@ -142,9 +141,13 @@ def candidate_line(candidate: Candidate) -> str:
     broken = next((v for v in candidate.verdicts if v.status is Status.VIOLATED), None)
     how = "foretold " if candidate.foretold else ""
     why = f": {how}{broken.metric} {broken.value:.4g}, {broken.side} {broken.bound:g}" if broken else ""
-    accuracy, latency = candidate.measurement("accuracy"), candidate.value("latency_ms")
-    if accuracy is not None:
-        head += f" acc {accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
+    latency = candidate.value("latency_ms")
+    for name in ("accuracy", "rmse"):
+        measured = candidate.measurement(name)
+        if measured is not None:
+            text = METRICS[name].text
+            short = "acc" if name == "accuracy" else name
+            head += f" {short} {text(measured.value)} [{text(measured.low)}, {text(measured.high)}]"
     if latency is not None:
         head += f" {latency:.2f} ms"
     outcome = candidate.outcome
@@ -155,21 +158,49 @@ def candidate_line(candidate: Candidate) -> str:
 
 
 def front_table(front: Front) -> Table:
-    """The members, best accuracy first."""
+    """The members, best in the first objective first, with the metrics that networks of this task have."""
     title = None if front.status != "nearest" else "nearest to the indicator, NOT meeting it"
     table = Table(title=title, title_style="red", box=None, pad_edge=False, header_style="dim")
-    for name in ("id", "accuracy", "interval", "params", "MACs", "latency", "size", "verdict"):
+    first, *more = _columns(front)
+    costs = ("params", "latency", "size") if more else ("params", "MACs", "latency", "size")
+    for name in ("id", first, "interval", *more, *costs, "verdict"):
         table.add_column(name, justify="left" if name in ("id", "verdict") else "right", no_wrap=True)
     for m in front.members:
-        accuracy, latency, size = m.measurement("accuracy"), m.value("latency_ms"), m.value("size_bytes")
+        latency, size = m.value("latency_ms"), m.value("size_bytes")
+        cells = {
+            "params": f"{m.cost.params:,}",
+            "MACs": f"{m.cost.macs / 1e6:.1f}M",
+            "latency": "" if latency is None else f"{latency:.3f} ms",
+            "size": "" if size is None else f"{size / 1000:.0f} kB",
+        }
         table.add_row(
             m.id,
-            "" if accuracy is None else f"{accuracy.value:.1%}",
-            "" if accuracy is None else f"{accuracy.low:.1%}-{accuracy.high:.1%}",
-            f"{m.cost.params:,}",
-            f"{m.cost.macs / 1e6:.1f}M",
-            "" if latency is None else f"{latency:.3f} ms",
-            "" if size is None else f"{size / 1000:.0f} kB",
+            *_score_cells(m, first),
+            *(_score_cells(m, name)[0] for name in more),
+            *(cells[name] for name in costs),
             Text(m.status.value, style=_STYLES[m.status.value]),
         )
     return table
+
+
+def _columns(front: Front) -> list[str]:
+    """The trained metrics that are shown, the first with its interval: a terminal has 80 columns."""
+    found = [name for name in ("accuracy", "rmse") if any(m.measurement(name) for m in front.members)]
+    return [*found, "ccc"] if found == ["rmse"] else found or ["accuracy"]
+
+
+def _score_cells(candidate: Candidate, metric: str) -> list[str]:
+    """A trained metric and its interval."""
+    measured, text = candidate.measurement(metric), METRICS[metric].text
+    return ["", ""] if measured is None else [text(measured.value), f"{text(measured.low)}-{text(measured.high)}"]
+
+
+def baseline_lines(run: Run) -> list[str]:
+    """What linear models on the pixels reach."""
+    lines, baseline, values = [], run.baseline, run.value_baseline
+    if baseline is not None:
+        lines.append(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}")
+    if values:
+        told = ", ".join(f"{name} {METRICS[name].text(value)}" for name, value in values.items())
+        lines.append(f"linear baseline (ridge regression on pixels, same folds): {told}")
+    return lines

@@ -13,6 +13,7 @@ from nas.comparison.xception import MINI, TINY, xception
 from nas.errors import InputError
 from nas.families.residual import ResidualArchitecture, Stage
 from nas.graph import Graph
+from nas.head import Head, with_head
 from nas.networks.applications import APPLICATIONS, IMAGENET, Application
 from nas.networks.network import Network
 
@@ -63,14 +64,19 @@ class Contender:
     failure: str | None = None
 
 
-def known_network(name: str, input_shape: tuple[int, int, int], classes: int, weights: str | None = None) -> Contender:
+def known_network(
+    name: str, input_shape: tuple[int, int, int], classes: int, weights: str | None = None, head: Head | None = None
+) -> Contender:
     """The network of that name for images of ``input_shape`` and ``classes`` classes.
+
+    Those that an operator graph describes take any other head as well; of the others there is then no network.
 
     Args:
         name: one of :data:`KNOWN`.
         input_shape: (height, width, channels).
         classes: number of outputs.
         weights: ``imagenet`` starts those that have such weights from them.
+        head: what it is to answer, and be given, where that is more than classes of images; see :mod:`nas.head`.
 
     Raises:
         InputError: an unknown name.
@@ -78,10 +84,7 @@ def known_network(name: str, input_shape: tuple[int, int, int], classes: int, we
     if name not in KNOWN:
         raise InputError(f"{name!r}: no network of that name; known: {', '.join(KNOWN)}")
     try:
-        build = _GRAPHS.get(name)
-        network: Network = (
-            Application(name, input_shape, classes, weights) if build is None else build(input_shape, classes)
-        )
+        network = _built(name, input_shape, classes, weights, head)
     except InputError as error:
         return Contender(name, name, None, False, f"cannot be built for this data: {error}")
     pretrained = isinstance(network, Application) and network.weights is not None
@@ -90,8 +93,25 @@ def known_network(name: str, input_shape: tuple[int, int, int], classes: int, we
     return Contender(f"{name}-{digest}", shown, network, False)
 
 
+def _built(
+    name: str, input_shape: tuple[int, int, int], classes: int, weights: str | None, head: Head | None
+) -> Network:
+    """Raises InputError where it cannot be."""
+    build, other = _GRAPHS.get(name), head is not None and not head.plain
+    if build is None:
+        if other:
+            raise InputError("it is known as a classifier of images alone, without a graph to put another end on")
+        return Application(name, input_shape, classes, weights)
+    graph = build(input_shape, classes)
+    return graph if head is None or not other else with_head(graph, head)
+
+
 def known_networks(
-    names: Sequence[str], input_shape: tuple[int, int, int], classes: int, weights: str | None = None
+    names: Sequence[str],
+    input_shape: tuple[int, int, int],
+    classes: int,
+    weights: str | None = None,
+    head: Head | None = None,
 ) -> tuple[Contender, ...]:
     """Those of ``names``, each once; ``all`` stands for all of them.
 
@@ -103,4 +123,4 @@ def known_networks(
     wanted = [known for name in names for known in (KNOWN if name == "all" else (name,))]
     if not wanted:
         raise InputError(f"compare: name at least one network to compare with; known: {', '.join(KNOWN)}")
-    return tuple(known_network(name, input_shape, classes, weights) for name in dict.fromkeys(wanted))
+    return tuple(known_network(name, input_shape, classes, weights, head) for name in dict.fromkeys(wanted))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -15,8 +15,9 @@ from nas.compression.make import Maker, Tuning
 from nas.compression.measured import Original, measure
 from nas.compression.methods import Method
 from nas.deploy.export import read_weights
-from nas.deploy.held import HeldImages, as_input
+from nas.deploy.held import HeldImages
 from nas.errors import EnvironmentStopError, InputError, one_line
+from nas.evaluation.extras import Extras
 from nas.evaluation.train import Recipe, TrainingDivergedError
 from nas.networks.tflite import check_same_output, to_tflite
 from nas.run.candidate import Candidate
@@ -72,6 +73,7 @@ class CompressOrder:
         images: training and test images of fold 0.
         labels: int64 (n,), of the training images.
         again: whether to make what is there already.
+        extras: what else is known of the training images, as the run's task takes it.
     """
 
     directory: RunDirectory
@@ -81,6 +83,7 @@ class CompressOrder:
     images: HeldImages
     labels: npt.NDArray[np.int64]
     again: bool = False
+    extras: Extras = field(default_factory=Extras)
 
     def __post_init__(self) -> None:
         if not 1 <= self.epochs <= MOST_EPOCHS:
@@ -110,10 +113,7 @@ class _Member:
         content, self._weights = read_weights(order.directory, candidate)
         self._digest = hashlib.sha256(content).hexdigest()
         self._graph = candidate.network().graph()
-        if order.images.test.shape[1:] != self._graph.input_shape:
-            raise InputError(
-                f"the images are {order.images.test.shape[1:]}, the network takes {self._graph.input_shape}"
-            )
+        self._images = order.images.fit_for(self._graph)
 
     def kept(self) -> dict[str, Variant]:
         """Variants that need not be made: of these weights, trained as long, with their file."""
@@ -134,9 +134,9 @@ class _Member:
         if all(m.name in kept for m in self._order.methods):
             return [kept[m.name] for m in self._order.methods]
         order = self._order
-        tuning = Tuning(order.recipe, order.epochs, self._candidate.seed, order.images, order.labels)
+        tuning = Tuning(order.recipe, order.epochs, self._candidate.seed, self._images, order.labels, order.extras)
         maker = Maker(self._graph, self._weights, tuning, watcher.trained)
-        original = _original(maker, order.images)
+        original = _original(maker, self._images, self._graph.outputs)
         return [kept.get(m.name) or self._made(m, maker, original, watcher) for m in order.methods]
 
     def _made(self, method: Method, maker: Maker, original: Original, watcher: Watcher) -> Variant:
@@ -145,7 +145,7 @@ class _Member:
         content: bytes | None = None
         try:
             made = maker.make(method)
-            told["measurements"] = measure(made.content, original, self._order.images)
+            told["measurements"] = measure(made.content, original, self._images)
             told |= {"details": made.details, "file_sha256": hashlib.sha256(made.content).hexdigest()}
             content = made.content
         except EnvironmentStopError:
@@ -162,12 +162,12 @@ class _Member:
         return self._order.epochs if method.trains else 0
 
 
-def _original(maker: Maker, images: HeldImages) -> Original:
+def _original(maker: Maker, images: HeldImages, outputs: tuple[str, ...]) -> Original:
     """The float network's file, compared with the network."""
     model = maker.original()
     content = to_tflite(model)
-    check_same_output(model, content, as_input(images.test[:_COMPARED]))
-    return Original.of(content, images)
+    check_same_output(model, content, images.given(_COMPARED))
+    return Original.of(content, images, outputs)
 
 
 def _failure(error: Exception) -> dict[str, Any]:

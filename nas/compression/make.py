@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,8 +13,9 @@ import numpy.typing as npt
 from nas.compression import wrap
 from nas.compression.contents import DEPTHWISE, Kernel, float_operators, kernels_of
 from nas.compression.methods import Method
-from nas.deploy.held import HeldImages, as_input
+from nas.deploy.held import HeldImages
 from nas.errors import NasError
+from nas.evaluation.extras import Extras
 from nas.evaluation.train import Fitter, Recipe
 from nas.graph import Graph
 from nas.networks.build import Weights, build_model, get_weights, set_weights
@@ -40,6 +41,7 @@ class Tuning:
         seed: of the order of images and their augmentation.
         images: training images of fold 0 with their labels, and that fold's test images.
         labels: int64 (n,), of the training images.
+        extras: what else is known of these, as the network's task takes it.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class Tuning:
     seed: int
     images: HeldImages
     labels: npt.NDArray[np.int64]
+    extras: Extras = field(default_factory=Extras)
 
     @property
     def slow(self) -> Recipe:
@@ -98,7 +101,7 @@ class Maker:
         weights, stages = self._base(method)
         model = self._model(weights)
         if method.number == "qat":
-            model = wrap.quantizable(model, method.base, as_input(self._tuning.images.spread()))
+            model = wrap.quantizable(model, method.base, self._tuning.images.given_to_calibrate())
             stages = {**stages, "qat": self._tuned(model, "quantization-aware training")}
         converting = time.perf_counter()
         content = self._converted(model, method)
@@ -152,8 +155,10 @@ class Maker:
             done += 1
             self._progress(stage, done, tuning.epochs)
 
-        fitter = Fitter(model, wrap.with_logits(model), tuning.slow, tuning.seed)
-        loss = fitter.fit(tuning.images.calibration, tuning.labels, tuning.epochs, _FOLD, after)
+        outputs, learned = wrap.with_logits(model, self._graph.outputs)
+        fitter = Fitter(model, outputs, tuning.slow, tuning.seed, learned)
+        shown = tuning.images.calibration, tuning.labels, tuning.epochs, _FOLD, after
+        loss = fitter.fit(*shown, extras=tuning.extras)
         return {
             "epochs": tuning.epochs,
             "learning_rate": tuning.slow.learning_rate,
@@ -165,7 +170,7 @@ class Maker:
     def _converted(self, model: Any, method: Method) -> bytes:
         storage = _STORED.get(method.number)
         if storage is None:
-            return to_tflite(model, calibration=as_input(self._tuning.images.spread()))
+            return to_tflite(model, calibration=self._tuning.images.given_to_calibrate())
         return to_tflite(model, storage=storage)
 
 

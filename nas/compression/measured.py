@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.compression.contents import kernels_of, sparsity, zip_bytes
-from nas.deploy.compared import CONFIDENCE, Probabilities, answers, compare
+from nas.deploy.compared import CONFIDENCE, Answers, Comparison, answers, compare
 from nas.deploy.held import HeldImages
 from nas.deploy.latency import measure_latency
 from nas.measurement import Measurement
@@ -20,41 +20,52 @@ class Original:
 
     Attributes:
         content: its bytes.
-        probabilities: what it answers, (m, classes) of the m test images.
+        outputs: what its answers are, see :attr:`nas.graph.Graph.outputs`.
+        answers: what it says of the test images.
         measurements: of it.
     """
 
     content: bytes
-    probabilities: Probabilities
+    outputs: tuple[str, ...]
+    answers: Answers
     measurements: dict[str, Measurement]
 
     @classmethod
-    def of(cls, content: bytes, images: HeldImages) -> Original:
+    def of(cls, content: bytes, images: HeldImages, outputs: tuple[str, ...]) -> Original:
         """Runs and times the file."""
-        got = answers(content, images)
+        got = answers(content, images, outputs)
         measured = _weighed(content) | _timed(content, None)
-        accuracy = compare(got, got, images).accuracy
-        return cls(content, got, measured if accuracy is None else {"accuracy": accuracy} | measured)
+        return cls(content, outputs, got, _scored(compare(got, got, images)) | measured)
 
 
 def measure(content: bytes, original: Original, images: HeldImages) -> dict[str, Measurement]:
-    """Accuracy, paired difference, agreement, sizes, sparsity and latency of a file.
+    """Accuracy, paired difference, agreement, sizes, sparsity and latency of a file; of values, their error.
 
     Raises:
         ConversionError: it is no TFLite file, or its answers are not all numbers.
     """
-    found = compare(answers(content, images), original.probabilities, images)
-    out: dict[str, Measurement] = {}
-    if found.accuracy is not None:
-        out["accuracy"] = found.accuracy
+    found = compare(answers(content, images, original.outputs), original.answers, images)
+    out = _scored(found)
+    if (n := found.numbers) is not None:
+        how = "values less the float file's, all out-of-fold images of fold 0"
+        for name, value in (("values_rms", n.rms_difference), ("values_largest", n.largest_difference)):
+            out[f"{name}_difference"] = Measurement(value, value, value, "", found.images, how)
     if (d := found.difference) is not None:
         how = f"accuracy less the float file's, paired by image, over {d.groups} {images.group_kind}, {CONFIDENCE:g}"
         out["difference"] = Measurement(d.value, d.low, d.high, "share", d.images, how)
-    out["agreement"] = Measurement(
-        *(found.agreement, found.agreement, found.agreement, "share", found.images),
-        "same answer as the float file, all out-of-fold images of fold 0",
-    )
+    if (same := found.agreement) is not None:
+        how = "same answer as the float file, all out-of-fold images of fold 0"
+        out["agreement"] = Measurement(same, same, same, "share", found.images, how)
     return out | _weighed(content) | _timed(content, original.content)
+
+
+def _scored(found: Comparison) -> dict[str, Measurement]:
+    """How good the answers are: accuracy, root mean square error."""
+    out = {} if found.accuracy is None else {"accuracy": found.accuracy}
+    if found.numbers is not None and (rmse := found.numbers.rmse) is not None:
+        how = "mean over the targets, all out-of-fold images of fold 0; without an interval"
+        out["rmse"] = Measurement(rmse, rmse, rmse, "", found.images, how)
+    return out
 
 
 def _weighed(content: bytes) -> dict[str, Measurement]:

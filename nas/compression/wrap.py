@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from nas.compression.methods import Base
+from nas.graph import VALUES
+from nas.networks.tflite import Tensors, listed
 
 _LEGACY: Final = "TF_USE_LEGACY_KERAS"
 _UPDATES: Final = 20  # how often the share of zeros is raised on its way
@@ -100,16 +101,18 @@ def without_clustering(model: Any) -> Any:
     return tfmot.clustering.keras.strip_clustering(model)
 
 
-def quantizable(model: Any, keeping: Base, images: npt.NDArray[np.float32]) -> Any:
+def quantizable(model: Any, keeping: Base, given: Tensors) -> Any:
     """``model`` with int8's rounding simulated as it trains.
 
     Average pooling has no range of its own, unlike with tfmot's defaults: in TFLite its output has its input's, and
-    the converter refuses two that differ.
+    the converter refuses two that differ.  A dense layer takes the ReLU behind it into itself: of two layers, tfmot
+    would round what comes out of the ReLU alone, and keep neither zeros nor equal values of the kernel.
 
     Args:
         model: a tf_keras model.
         keeping: what of its weights training must keep: zeros (``prune``), equal values (``cluster``), or nothing.
-        images: float32 (n, h, w, c) in [0, 1], from which the ranges of activations are found.
+        given: float32 images (n, h, w, c) in [0, 1], with landmarks where it takes them, from which the ranges of
+            activations are found.
     """
     tfmot = _library()
     import tf_keras
@@ -123,20 +126,37 @@ def quantizable(model: Any, keeping: Base, images: npt.NDArray[np.float32]) -> A
         "cluster": lambda: combine.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=False),
     }
 
+    rectified = _rectified(model)
+
     def annotate(layer: Any) -> Any:
-        if not isinstance(layer, tf_keras.layers.AveragePooling2D):
-            return layer
-        return quantization.quantize_annotate_layer(layer, without())
+        if isinstance(layer, tf_keras.layers.AveragePooling2D):
+            return quantization.quantize_annotate_layer(layer, without())
+        if layer.name in rectified:
+            return tf_keras.layers.Dense.from_config(layer.get_config() | {"activation": "relu"})
+        if layer.name in rectified.values():
+            return tf_keras.layers.Activation("linear", name=layer.name)
+        return layer
 
     annotated = tf_keras.models.clone_model(model, clone_function=annotate)
+    for name in rectified:
+        annotated.get_layer(name).set_weights(model.get_layer(name).get_weights())
     with quantization.quantize_scope({without.__name__: without}):
         wrapped = quantization.quantize_apply(quantization.quantize_annotate_model(annotated), schemes[keeping]())
-    _settle(wrapped, images)
+    _settle(wrapped, given)
     return wrapped
 
 
-def _settle(model: Any, images: npt.NDArray[np.float32]) -> None:
-    """Sets the ranges of activations to what they are on ``images``.
+def _rectified(model: Any) -> dict[str, str]:
+    """{dense layer: the ReLU that alone reads it}, by names."""
+    import tf_keras
+
+    relus = (layer for layer in model.layers if isinstance(layer, tf_keras.layers.ReLU))
+    found = {node.inbound_layers.name: relu.name for relu in relus for node in relu.inbound_nodes[-1:]}
+    return {name: relu for name, relu in found.items() if isinstance(model.get_layer(name), tf_keras.layers.Dense)}
+
+
+def _settle(model: Any, given: Tensors) -> None:
+    """Sets the ranges of activations to what they are on ``given``.
 
     tfmot begins all of them at -6..6 and moves them by a thousandth a step: a fine-tuning of a few hundred steps would
     end with ranges that are still mostly those, and with a fraction of int8's 256 values in use.  What one step moves
@@ -147,7 +167,7 @@ def _settle(model: Any, images: npt.NDArray[np.float32]) -> None:
     kept = [v.numpy() for v in statistics]
     for _ in range(_ROUNDS):
         before = [v.numpy() for v in ranges]
-        model(images, training=True)
+        model(given, training=True)
         for variable, old in zip(ranges, before, strict=True):
             seen = old + (variable.numpy() - old) / (1 - _DECAY)
             variable.assign(np.maximum(seen, _LEAST) if "_max" in variable.name else np.minimum(seen, 0.0))
@@ -155,14 +175,30 @@ def _settle(model: Any, images: npt.NDArray[np.float32]) -> None:
         variable.assign(value)
 
 
-def with_logits(model: Any) -> Any:
-    """A model of the same variables with the outputs [logits, probabilities].
+def with_logits(model: Any, outputs: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
+    """A model of the same variables with the outputs [logits, values, probabilities], those that there are.
 
-    Both are computed in training: the loss comes from the logits, and quantization learns the range of the other.
+    All are computed in training: the loss comes from logits and values, and quantization learns the probabilities'
+    range.
+
+    Args:
+        model: wrapped or not.
+        outputs: what its answers are, see :attr:`nas.graph.Graph.outputs`.
+
+    Returns:
+        The model, and what its first outputs are: ``logits`` and ``values``, or one of them.
     """
     import tf_keras
 
-    return tf_keras.Model(model.input, [model.layers[-1].get_input_at(-1), model.output])
+    answers = dict(zip(outputs, listed(model.output), strict=True))
+    learned = {}
+    for name in outputs:
+        if name != VALUES:
+            softmax = next(layer for layer in model.layers if layer.name.endswith(name))  # wrappers put words before
+            learned["logits"] = softmax.get_input_at(-1)
+    if VALUES in answers:
+        learned["values"] = answers.pop(VALUES)
+    return tf_keras.Model(model.input, [*learned.values(), *answers.values()]), tuple(learned)
 
 
 def _wrapped(model: Any, wrap: Callable[[Any], Any]) -> Any:

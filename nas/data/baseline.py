@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nas.data.dataset import Dataset
 from nas.data.folds import Fold, Split
 from nas.errors import InputError
+from nas.statistics.regression import regression_scores
 
 MAX_SIDE = 48
 MAX_PIXELS = MAX_SIDE * MAX_SIDE
@@ -31,8 +32,7 @@ def linear_baseline(dataset: Dataset, split: Split, fold_indices: Sequence[int])
     Raises:
         InputError: no fold, a fold that is not there, or a train part with no more images than classes.
     """
-    if len(fold_indices) == 0 or not all(0 <= index < len(split.folds) for index in fold_indices):
-        raise InputError(f"folds {list(fold_indices)}: give at least one in 0..{len(split.folds) - 1}")
+    _check_folds(split, fold_indices)
     factor = _box_side(dataset.input_shape)
     right = tested = 0
     for index in fold_indices:
@@ -42,13 +42,55 @@ def linear_baseline(dataset: Dataset, split: Split, fold_indices: Sequence[int])
     return right / tested
 
 
+def value_baseline(dataset: Dataset, split: Split, fold_indices: Sequence[int]) -> dict[str, float]:
+    """``rmse``, ``ccc`` and ``pearson`` of ridge regression of the targets, averaged over them, pooled over folds.
+
+    Trained and scored as in :func:`linear_baseline`.  The penalty of each training is the one of 10^-1 .. 10^5 with the
+    least leave-one-out error (Golub, Heath & Wahba 1979), pixels less their means.
+
+    Args:
+        dataset: with targets.
+        split, fold_indices: as there.
+
+    Raises:
+        InputError: no fold, a fold that is not there, or data without targets.
+    """
+    _check_folds(split, fold_indices)
+    if dataset.targets is None:
+        raise InputError(f"{dataset.caption}: it has no targets")
+    from sklearn.linear_model import RidgeCV
+
+    factor = _box_side(dataset.input_shape)
+    true, predicted = [], []
+    for index in fold_indices:
+        fold = split.folds[index]
+        train = _training_part(fold, np.random.default_rng([split.seed, index]))
+        model = RidgeCV(alphas=np.logspace(-1, 5, 13))
+        model.fit(_features(dataset.images[train], factor), dataset.targets[train])
+        true.append(dataset.targets[fold.test])
+        predicted.append(model.predict(_features(dataset.images[fold.test], factor)).reshape(true[-1].shape))
+    scores = regression_scores(np.concatenate(true).astype(float), np.concatenate(predicted).astype(float))
+    return {name: float(each.mean()) for name, each in scores.items()}
+
+
+def _check_folds(split: Split, fold_indices: Sequence[int]) -> None:
+    if len(fold_indices) == 0 or not all(0 <= index < len(split.folds) for index in fold_indices):
+        raise InputError(f"folds {list(fold_indices)}: give at least one in 0..{len(split.folds) - 1}")
+
+
+def _training_part(fold: Fold, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """The fold's training images, or as many of them as a baseline takes."""
+    train = fold.train
+    return (
+        train if len(train) <= MAX_TRAINING_IMAGES else np.sort(rng.choice(train, MAX_TRAINING_IMAGES, replace=False))
+    )
+
+
 def _right(dataset: Dataset, fold: Fold, factor: int, rng: np.random.Generator) -> int:
     """How many test images of ``fold`` are classified rightly."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    train = fold.train
-    if len(train) > MAX_TRAINING_IMAGES:
-        train = np.sort(rng.choice(train, MAX_TRAINING_IMAGES, replace=False))
+    train = _training_part(fold, rng)
     labels = dataset.labels[train]
     if len(train) <= len(np.unique(labels)):
         raise InputError(f"{dataset.caption}: a linear baseline cannot be trained on {len(train)} images: give more")

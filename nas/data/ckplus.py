@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,17 @@ from nas.data.captions import SYNTHETIC_CAPTION, is_synthetic
 from nas.data.ckplus_files import CkPlusFiles, find_ckplus_files
 from nas.data.coverage import coverage_warnings
 from nas.data.dataset import Dataset
-from nas.data.facecrop import crop_face
-from nas.data.imagefile import BrokenImageError, read_pixels
+from nas.data.facecrop import crop_face, landmarks_in_crop
+from nas.data.imagefile import BrokenImageError, read_header, read_pixels
 from nas.data.paths import small_text
-from nas.errors import InputError
+from nas.errors import InputError, one_line
 
 CLASS_NAMES = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 FRAMES_PER_SEQUENCE = 3
 DEFAULT_SIDE = 48
 LANDMARKS_PER_FACE = 68
+_CENTRAL = "their central square was taken"
+Points = npt.NDArray[np.float64]
 
 
 def load_ckplus(root: Path, image_size: int | None = None) -> Dataset:
@@ -32,6 +34,29 @@ def load_ckplus(root: Path, image_size: int | None = None) -> Dataset:
     Raises:
         InputError: no frame, no label, one class only, or more than half of the frames unreadable.
     """
+    return _loaded(root, image_size)[0]
+
+
+def load_ckplus_landmarks(root: Path, image_size: int | None = None) -> Dataset:
+    """The same with the landmarks of each frame, as shares of the crop; frames that have none are left out.
+
+    Raises:
+        InputError: as :func:`load_ckplus`, or no frame has landmarks.
+    """
+    dataset, points = _loaded(root, image_size)
+    there = np.array([p is not None for p in points])
+    if not there.any():
+        raise InputError(f"{root}: no frame has 68 landmarks: put the folder Landmarks beside cohn-kanade-images")
+    kept = replace(dataset, warnings=tuple(w for w in dataset.warnings if not w.endswith(_CENTRAL)))
+    if not there.all():
+        kept = kept.subset(np.flatnonzero(there))
+        left_out = f"{int((~there).sum())} frames without usable landmarks are left out"
+        kept = replace(kept, warnings=(*kept.warnings, left_out))
+    return replace(kept, landmarks=np.stack([landmarks_in_crop(p) for p in points if p is not None]))
+
+
+def _loaded(root: Path, image_size: int | None) -> tuple[Dataset, tuple[Points | None, ...]]:
+    """The data set, and the landmarks of each image in pixels of its frame."""
     files = find_ckplus_files(root)
     labels, warnings = _labels(root, files)
     frames = [path for sequence in labels for path in files.frames[sequence][-FRAMES_PER_SEQUENCE:]]
@@ -45,7 +70,7 @@ def load_ckplus(root: Path, image_size: int | None = None) -> Dataset:
     sequences = np.array([path.name[:8].upper() for path in crops.kept])
     subjects = np.array([sequence[:4] for sequence in sequences])
     numbers = np.array([labels[sequence] for sequence in sequences], np.int64)
-    return Dataset(
+    dataset = Dataset(
         images=crops.images,
         labels=numbers,
         class_names=CLASS_NAMES,
@@ -59,7 +84,25 @@ def load_ckplus(root: Path, image_size: int | None = None) -> Dataset:
             f"{len(np.unique(subjects))} subjects)"
         ),
         warnings=warnings + crops.warnings() + coverage_warnings(numbers, CLASS_NAMES, subjects),
+        names=np.array([one_line(str(path.relative_to(root))) for path in crops.kept]),
     )
+    return dataset, crops.points
+
+
+def load_ckplus_points(root: Path, names: Iterable[str]) -> dict[str, npt.NDArray[np.float64]]:
+    """The 68 landmarks (x, y) of those frames that have usable ones, by name, in pixels of the frame, shape (68, 2)."""
+    files = find_ckplus_files(root).landmarks
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for name in names:
+        path = root / name
+        try:
+            header = read_header(path)
+        except BrokenImageError:
+            continue
+        points = _points(files.get(path.stem.upper()), (header.height, header.width))
+        if points is not None:
+            found[name] = points
+    return found
 
 
 def _labels(root: Path, files: CkPlusFiles) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -105,22 +148,20 @@ def _emotion(path: Path) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class _Crops:
-    """Faces, uint8 of shape (n, side, side, 1), of the n files ``kept``."""
+    """Faces, uint8 of shape (n, side, side, 1), of the n files ``kept``, and the landmarks in each frame."""
 
     images: npt.NDArray[np.uint8]
     kept: tuple[Path, ...]
     broken: tuple[Path, ...]
-    without_landmarks: int
+    points: tuple[Points | None, ...]
 
     def warnings(self) -> tuple[str, ...]:
         found = []
         if self.broken:
             found.append(f"{len(self.broken)} frames cannot be read and are left out (first: {self.broken[0]})")
-        if self.without_landmarks:
-            found.append(
-                f"{self.without_landmarks} of {len(self.kept)} frames have no usable landmarks: "
-                "their central square was taken"
-            )
+        without = sum(points is None for points in self.points)
+        if without:
+            found.append(f"{without} of {len(self.kept)} frames have no usable landmarks: {_CENTRAL}")
         return tuple(found)
 
 
@@ -128,7 +169,7 @@ def _crops(frames: Sequence[Path], landmarks: Mapping[str, Path], side: int) -> 
     faces: list[npt.NDArray[np.uint8]] = []
     kept: list[Path] = []
     broken: list[Path] = []
-    without = 0
+    found: list[Points | None] = []
     for path in frames:
         try:
             grey = read_pixels(path, channels=1)[:, :, 0]
@@ -136,11 +177,11 @@ def _crops(frames: Sequence[Path], landmarks: Mapping[str, Path], side: int) -> 
             broken.append(path)
             continue
         points = _points(landmarks.get(path.stem.upper()), grey.shape)
-        without += points is None
+        found.append(points)
         faces.append(crop_face(grey, points, side))
         kept.append(path)
     images = np.array(faces, np.uint8).reshape(len(faces), side, side, 1)
-    return _Crops(images, tuple(kept), tuple(broken), without)
+    return _Crops(images, tuple(kept), tuple(broken), tuple(found))
 
 
 def _points(path: Path | None, shape: tuple[int, ...]) -> npt.NDArray[np.float64] | None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.gather import gathered
 from nas.data.paths import is_text
 from nas.errors import InputError, one_line
 
+SequenceKind = Literal["sequence", "near-duplicate group"]
 # What may be known of each image beside its label.
 PER_IMAGE: Final = ("subjects", "sequences", "targets", "landmarks", "soft_labels", "parts", "names")
 _HASHED_AT_ONCE: Final = 1024
@@ -39,6 +41,8 @@ class Dataset:
         parts: shape (n,), the official part of each image (``train``, ``validation``, ``test``), or None where the
             data come in one piece.
         names: shape (n,), how each image is called (a file's path, a row's number), or None.
+        sequence_kind: what ``sequences`` are: ``sequence``, or ``near-duplicate group`` where they were found by
+            likeness (:func:`nas.data.leaks.group_near_copies`).
     """
 
     images: npt.NDArray[np.uint8]
@@ -55,6 +59,7 @@ class Dataset:
     soft_labels: npt.NDArray[np.float32] | None = None
     parts: npt.NDArray[np.str_] | None = None
     names: npt.NDArray[np.str_] | None = None
+    sequence_kind: SequenceKind = "sequence"
 
     def __post_init__(self) -> None:
         # Both name files of the user's, and are printed and written into every report.
@@ -144,8 +149,8 @@ class Dataset:
 
     def subset(self, indices: npt.NDArray[np.int64]) -> Dataset:
         """The images at ``indices`` (shape (m,)), with what is known of them."""
-        each = ("images", "labels", *PER_IMAGE)
+        each = ("labels", *PER_IMAGE)
         taken: dict[str, Any] = {
             name: None if (all_ := getattr(self, name)) is None else all_[indices] for name in each
         }
-        return replace(self, **taken)
+        return replace(self, **taken | {"images": gathered(self.images, indices)})

@@ -11,7 +11,7 @@ from typing import Final
 from nas.data.affectnet_csv import is_affectnet_list, load_affectnet_csv, looks_like_affectnet_csv
 from nas.data.affectnet_npy import load_affectnet, looks_like_affectnet, nearly_affectnet
 from nas.data.ckdata import is_ck_data, is_hdf5, load_ck_data
-from nas.data.ckplus import load_ckplus
+from nas.data.ckplus import load_ckplus, load_ckplus_landmarks
 from nas.data.ckplus48 import load_ckplus48, looks_like_ckplus48
 from nas.data.ckplus_files import looks_like_ckplus
 from nas.data.dataset import Dataset
@@ -28,6 +28,7 @@ from nas.data.paths import identity, image_files, subfolders, visible_entries
 from nas.data.pixelcsv import is_pixel_csv
 from nas.data.rafdb import load_rafdb, looks_like_rafdb, nearly_rafdb
 from nas.data.resize import resized
+from nas.data.stored import KIND, is_stored, load_stored
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Layout:
         load: reads it; the image size is the side to which images are brought, None leaves it to the layout.
         near: what a path that nothing recognises has of this layout and what it lacks, in a clause; None where it does
             not resemble it.
+        load_landmarks: reads it with landmarks, where it has them and ``load`` leaves them out.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Layout:
     matches: Callable[[Path], bool]
     load: Callable[[Path, int | None], Dataset]
     near: Callable[[Path], str | None] = lambda path: None
+    load_landmarks: Callable[[Path, int | None], Dataset] | None = None
 
 
 def unwrapped(root: Path) -> Path:
@@ -81,6 +84,7 @@ def _is_npz(path: Path) -> bool:
 
 
 FOLDERS: Final[tuple[Layout, ...]] = (
+    Layout(KIND, "meta.yaml and images.npy, as nas data convert writes them", is_stored, load_stored),
     # What the user has written for this purpose comes first.
     Layout(
         "manifest",
@@ -88,7 +92,14 @@ FOLDERS: Final[tuple[Layout, ...]] = (
         lambda root: manifest_in(root) is not None,
         load_manifest,
     ),
-    Layout("ck+", "cohn-kanade-images/S005/001/*.png and Emotion/", looks_like_ckplus, load_ckplus, nearly_ckplus),
+    Layout(
+        "ck+",
+        "cohn-kanade-images/S005/001/*.png and Emotion/",
+        looks_like_ckplus,
+        load_ckplus,
+        nearly_ckplus,
+        load_ckplus_landmarks,
+    ),
     Layout(
         "ck+48",
         "class folders with S138_008_00000007.png",

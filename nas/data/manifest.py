@@ -29,6 +29,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.captions import SYNTHETIC_CAPTION, is_synthetic
 from nas.data.csvfile import csv_columns, csv_rows, number_in, numbers_in
 from nas.data.dataset import Dataset
 from nas.data.parts import part_called
@@ -102,7 +103,8 @@ def load_manifest(path: Path, image_size: int | None = None) -> Dataset:
         parts=parts,
         warnings=(*warnings, *part_warnings, *point_warnings),
     )
-    naming = Naming("manifest", classes, lambda count: f"{file.name} ({count} images)")
+    drawn = is_synthetic(file.parent)
+    naming = Naming("manifest", classes, lambda n: SYNTHETIC_CAPTION if drawn else f"{file.name} ({n} images)")
     return dataset_of(file.parent, _with_sequences(_with_subjects(table)), naming, image_size)
 
 

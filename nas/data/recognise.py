@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from nas.data.classfolders import part_folders
@@ -18,7 +18,9 @@ TFDS_PREFIX = "tfds:"
 _TRIED = 50
 
 
-def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None) -> Dataset:
+def load_dataset(
+    source: str | Path | Dataset, *, image_size: int | None = None, wanted: Collection[str] = ()
+) -> Dataset:
     """The data that ``source`` gives; its ``kind`` and ``caption`` say what was recognised.
 
     Tried from the most specific layout to the least: :data:`nas.data.layouts.FOLDERS`, :data:`nas.data.layouts.FILES`.
@@ -27,6 +29,8 @@ def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None)
         source: a data set (returned as it is), the name ``synthetic``, ``tfds:NAME``, or a path.
         image_size: the side to which images are brought; None leaves it to the layout (48 for CK+, the images' own
             size where they share one of at most 224 a side, else 48).
+        wanted: ``targets``, ``landmarks``: what is to be used beside images and labels.  Synthetic faces and CK+ have
+            them only where they are wanted, so that their fingerprint is what it is without; other data always do.
 
     Raises:
         InputError: nothing there, or nothing that can be used; the message says what was found and what to give.
@@ -37,13 +41,13 @@ def load_dataset(source: str | Path | Dataset, *, image_size: int | None = None)
     if isinstance(source, str) and source == SYNTHETIC:
         from nas.data.synthetic import synthetic_faces
 
-        return resized(synthetic_faces(), image_size)
+        return resized(synthetic_faces(wanted=wanted) if wanted else synthetic_faces(), image_size)
     if is_name(source):
         from nas.data.tfds import load_tfds
 
         return load_tfds(str(source), image_size)
     path = existing_path(source, names=(SYNTHETIC,))
-    return _load_folder(path, image_size) if path.is_dir() else _load_file(path, image_size)
+    return _load_folder(path, image_size, wanted) if path.is_dir() else _load_file(path, image_size)
 
 
 def is_name(source: str | Path) -> bool:
@@ -51,10 +55,11 @@ def is_name(source: str | Path) -> bool:
     return isinstance(source, str) and (source == SYNTHETIC or source.startswith(TFDS_PREFIX))
 
 
-def _load_folder(path: Path, image_size: int | None) -> Dataset:
+def _load_folder(path: Path, image_size: int | None, wanted: Collection[str]) -> Dataset:
     layout = next(layout for layout in FOLDERS if layout.matches(path))
+    load = layout.load_landmarks if "landmarks" in wanted and layout.load_landmarks is not None else layout.load
     try:
-        return layout.load(path, image_size)
+        return load(path, image_size)
     except InputError as error:
         if layout is not FOLDERS[-1]:
             raise

@@ -32,7 +32,7 @@ def one_spelling(subjects: npt.NDArray[np.str_]) -> tuple[npt.NDArray[np.str_], 
         warnings.append(f"{len(found)} subjects are spelled in several ways and taken as one each: {shown}")
     alike: dict[str, list[str]] = {}
     for key, name in first.items():
-        alike.setdefault(re.sub(r"0+(?=\d)", "", key), []).append(name)
+        alike.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", key), []).append(name)
     doubtful = [names for names in alike.values() if len(names) > 1]
     if doubtful:
         shown = "; ".join(", ".join(map(repr, names)) for names in doubtful[:_SHOWN])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from nas.deploy.metadata import Metadata, output_names
 from nas.deploy.order import ExportOrder
+from nas.errors import InputError
 from nas.graph import Graph
 from nas.run.candidate import Candidate
 from nas.run.judged import not_judged
@@ -16,6 +18,7 @@ from nas.run.provenance import versions
 from nas.rung import Rung
 
 SCHEMA: Final = 1
+IBUG: Final = 68  # points, as CK+, AffectNet and most detectors give them
 CAVEATS: Final = (
     "The accuracy was measured on images by which the search chose among candidates: the best of many looks better "
     "than it is. Only a certificate makes a claim (nas certify).",
@@ -56,8 +59,7 @@ def card_json(
         "verdicts": [v.to_json() for v in candidate.verdicts],
         "not_judged": not_judged(candidate, order.indicator),
         "prototype": _prototype(order.prototype),
-        "input": input_convention(graph),
-        "classes": list(order.class_names),
+        **conventions(graph, order.class_names, order.target_names),
         "files": dict(files),
         **({"not_run_on_data": order.no_images} if order.no_images else {}),
         "weights": {"fold": 0, "sha256": weights_sha256},
@@ -96,6 +98,74 @@ def input_convention(graph: Graph) -> dict[str, Any]:
     }
 
 
+def landmarks_convention(graph: Graph) -> dict[str, Any] | None:
+    """How landmarks become the network's second input; None where it takes none."""
+    if not graph.points:
+        return None
+    return {
+        "points": graph.points,
+        "layout": "batch, 2 x points: x of the first point, y of the first point, x of the second ...",
+        "dtype": "float32",
+        "how": "x as a share of the image's width, y of its height, from the upper left corner of the very image that "
+        "is given" + ("; the 68 points of iBUG's annotation, in its order" if graph.points == IBUG else ""),
+    }
+
+
+def conventions(graph: Graph, class_names: Sequence[str], target_names: Sequence[str]) -> dict[str, Any]:
+    """What a card says of inputs and answers; of what there is not, nothing."""
+    landmarks = landmarks_convention(graph)
+    answers = {
+        "probabilities": "one a class, in the order of classes; they sum to 1",
+        "values": "one a target, in the order of targets, in the units of the data that it was trained on",
+    }
+    told = output_names(graph.classes, graph.targets)
+    plain = not graph.targets and not graph.points
+    return {
+        "input": input_convention(graph),
+        **({} if landmarks is None else {"landmarks": landmarks}),
+        "classes": list(class_names) if graph.classes else [],
+        **({"targets": list(target_names)} if graph.targets else {}),
+        **({} if plain else {"task": task_of(graph), "outputs": {name: answers[name] for name in told}}),
+    }
+
+
+def task_of(graph: Graph) -> str:
+    """What a network does, in words."""
+    told = [f"classification into {graph.classes} classes"] if graph.classes else []
+    told += [f"regression of {graph.targets} values"] if graph.targets else []
+    return " and ".join(told) + (f", from an image and {graph.points} landmarks" if graph.points else ", from an image")
+
+
+def metadata_for(
+    graph: Graph, network: str, stored: str, caption: str, class_names: Sequence[str], target_names: Sequence[str]
+) -> Metadata:
+    """What a file of a network says of itself.
+
+    Args:
+        graph: of the network.
+        network: its id.
+        stored: how weights and activations are.
+        caption: how the data must be named.
+        class_names, target_names: in the order of its answers.
+    """
+    return Metadata(
+        network,
+        tuple(class_names) if graph.classes else (),
+        input_convention(graph),
+        stored,
+        caption,
+        tuple(target_names) if graph.targets else (),
+        landmarks_convention(graph),
+    )
+
+
+def check_names(graph: Graph, class_names: Sequence[str], target_names: Sequence[str]) -> None:
+    """Raises InputError where a network's classes or values are not all named."""
+    for what, names, outputs in (("class", class_names, graph.classes), ("target", target_names, graph.targets)):
+        if outputs and len(names) != outputs:
+            raise InputError(f"{len(names)} {what} names for a network with {outputs} outputs: name each one")
+
+
 def _prototype(prototype: Candidate) -> dict[str, Any]:
     names = ("accuracy", "latency_ms", "size_bytes")
     known = {name: value for name in names if (value := prototype.value(name)) is not None}
@@ -113,7 +183,10 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         *([f"Effort {card['effort']}: {card['how_measured']}."] if card["effort"] else []),
         *_section("Files", _files(card["files"])),
         *([f"- not run on held-out images: {card['not_run_on_data']}"] if "not_run_on_data" in card else []),
-        *_section("Costs, counted from the graph", (f"- {name}: {value:,}" for name, value in card["costs"].items())),
+        *_section(
+            "Costs, counted from the graph, bytes in float32",
+            (f"- {name}: {value:,}" for name, value in card["costs"].items()),
+        ),
         *_section("Measured", _measured(card["measurements"])),
         *_section("Verdicts", _verdicts(card)),
         *_section("Input and output", _convention(card)),
@@ -141,7 +214,16 @@ def _files(files: Mapping[str, Any]) -> Iterator[str]:
     for f in files.values():
         by = f", run by {f['run_by']}" if "run_by" in f else ""
         calibrated = f"; calibrated on {f['calibration_images']} {f['calibrated_on']}" if "calibrated_on" in f else ""
-        yield f"- `{f['file']}`: compared on {f['compared_images']} {f['compared_on']}{by}{calibrated}"
+        yield f"- `{f['file']}`: compared on {f['compared_images']} {f['compared_on']}{by}{calibrated}{_numbers(f)}"
+
+
+def _numbers(f: Mapping[str, Any]) -> str:
+    """How far a file's values are from the network's."""
+    if "values_rms_difference" not in f:
+        return ""
+    rmse = f"; rmse {f['rmse']:.4f} (float {f['float_rmse']:.4f})" if "rmse" in f else ""
+    largest, rms = f["values_largest_difference"], f["values_rms_difference"]
+    return f"{rmse}; values differ by {rms:.2g} (root mean square), {largest:.2g} at most"
 
 
 def _accuracy(f: Mapping[str, Any]) -> str:
@@ -199,12 +281,17 @@ def _convention(card: Mapping[str, Any]) -> Iterator[str]:
         f"[{i['range'][0]:g}, {i['range'][1]:g}]: {i['how']}"
     )
     for f in card["files"].values():
-        for side in ("input", "output"):
+        for side in ("input", "landmarks", "output", "values"):
             if side in f:
                 q = f[side]
                 yield f"- `{f['file']}` {side}: {q['dtype']}, real = (q - {q['zero_point']}) * {q['scale']:.10g}"
-    classes = ", ".join(f"{k} {name}" for k, name in enumerate(card["classes"]))
-    yield f"- output: one probability a class, in this order: {classes}"
+    if "landmarks" in card:
+        points = card["landmarks"]
+        yield f"- landmarks: {points['points']}, layout ({points['layout']}), {points['dtype']}: {points['how']}"
+    named = (("classes", "output: one probability a class"), ("targets", "values: one a target"))
+    for key, what in named:
+        if card.get(key):
+            yield f"- {what}, in this order: {', '.join(f'{k} {name}' for k, name in enumerate(card[key]))}"
 
 
 def _origin(card: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from nas.deploy.held import as_input, spread_of
 from nas.graph import Graph
 from nas.networks.applications import counted_macs
 from nas.networks.network import Network, build_network
-from nas.networks.tflite import check_same_output, run_tflite, to_tflite
+from nas.networks.tflite import check_same_output, listed, run_tflite, to_tflite, unlisted
 
 FLOAT: Final = "model.tflite"
 INT8: Final = "model.int8.tflite"
@@ -24,7 +24,7 @@ _NOISE: Final = 0.01  # too little to make anything overflow
 _COMPARED: Final = 8  # images on which the float file is compared with the model
 
 
-def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, *, seed: int) -> dict[str, bytes]:
+def converted_files(network: Network, inputs: Sequence[Any], name: str, *, seed: int) -> dict[str, bytes]:
     """Both TFLite files of ``network`` with made-up weights, and under ``name`` as JSON what is known of them.
 
     The JSON says ``params``, ``macs``, how the latter were counted, each file's SHA-256 (``files``), and where there is
@@ -32,7 +32,8 @@ def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, 
 
     Args:
         network: what to build.
-        images: uint8 (n, h, w, c), for the ranges of int8 tensors.
+        inputs: uint8 images (n, h, w, c), and float32 landmarks (n, 2 x points) where the network takes them, for the
+            ranges of int8 tensors.
         name: of the JSON file.
         seed: of the weights.
 
@@ -45,19 +46,20 @@ def converted_files(network: Network, images: npt.NDArray[np.uint8], name: str, 
 
     with tf.device("/CPU:0"):  # a GPU's reduced precision would show in the comparison
         model = build_network(network, tf_keras, seed=seed)
-        chosen = as_input(spread_of(images))
+        images, *told = inputs
+        chosen = [as_input(spread_of(images)), *(spread_of(each) for each in told)]
         with disturbed(model, seed):
             files = {FLOAT: to_tflite(model)}
-            check_same_output(model, files[FLOAT], chosen[:_COMPARED])
+            check_same_output(model, files[FLOAT], unlisted([x[:_COMPARED] for x in chosen]))
             int8, failure = _quantized(model, chosen)
     if int8 is not None:
         files[INT8] = int8
-    told = {
+    known = {
         **_costs(network, model),
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
         "int8_failure": failure,
     }
-    return {**files, name: json.dumps(told).encode()}  # in this order: who finds the last one finds all
+    return {**files, name: json.dumps(known).encode()}  # in this order: who finds the last one finds all
 
 
 @contextmanager
@@ -84,11 +86,12 @@ def _costs(network: Network, model: Any) -> dict[str, Any]:
     return {"params": model.count_params(), "macs": counted_macs(model), "macs_from": "the layers of the Keras model"}
 
 
-def _quantized(model: Any, images: npt.NDArray[np.float32]) -> tuple[bytes | None, str | None]:
+def _quantized(model: Any, given: Sequence[npt.NDArray[np.float32]]) -> tuple[bytes | None, str | None]:
     """The int8 file, or why there is none."""
     try:
-        content = to_tflite(model, calibration=images)
-        if not np.isfinite(run_tflite(content, images[:1])).all():
+        content = to_tflite(model, calibration=unlisted(list(given)))
+        answers = listed(run_tflite(content, unlisted([x[:1] for x in given])))
+        if not all(np.isfinite(answer).all() for answer in answers):
             return None, "the int8 file puts out no numbers"
     except Exception as error:  # noqa: BLE001 - converters raise of every kind; the float file stands all the same
         return None, f"no int8 file: {(str(error).strip().splitlines() or [''])[0] or type(error).__name__}"[:500]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from nas.deploy.card import card_json, card_markdown
+from nas.deploy.card import card_json, card_markdown, check_names
 from nas.deploy.formats import FORMATS, Trained, check_formats
 from nas.deploy.order import ExportOrder
 from nas.deploy.shipped import Shipped, describe, ship
@@ -46,10 +46,7 @@ def export_candidate(candidate: Candidate, order: ExportOrder) -> dict[str, Path
     formats = check_formats(order.formats)
     weights_bytes, weights = read_weights(order.directory, candidate)
     graph = candidate.network().graph()
-    if len(order.class_names) != graph.classes:
-        raise InputError(
-            f"{len(order.class_names)} class names for a network with {graph.classes} outputs: name each one"
-        )
+    check_names(graph, order.class_names, order.target_names)
     with tf.device("/CPU:0"):  # a GPU's reduced precision would show in the comparison
         made = _ship_all(formats, candidate.id, Trained.of(graph, weights, order.images), order)
     folder = order.out / candidate.id

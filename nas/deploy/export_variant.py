@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from nas.deploy.card import CAVEATS, SCHEMA, input_convention
-from nas.deploy.metadata import Metadata
+from nas.deploy.card import CAVEATS, SCHEMA, check_names, conventions, metadata_for
+from nas.deploy.formats import noise
 from nas.deploy.tflite_signed import signed
 from nas.errors import DecodeError, InputError
-from nas.networks.tflite import ConversionError, run_tflite
+from nas.networks.tflite import ConversionError, listed, run_tflite
 from nas.run.atomic import write_together
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
@@ -35,6 +35,7 @@ class VariantOrder:
         formats: ``tflite`` alone.
         class_names: in the order of the network's outputs.
         caption: how the data must be named, verbatim.
+        target_names: in the order of the network's values.
     """
 
     directory: RunDirectory
@@ -42,6 +43,7 @@ class VariantOrder:
     formats: tuple[str, ...]
     class_names: tuple[str, ...]
     caption: str
+    target_names: tuple[str, ...] = ()
 
 
 def export_variant(candidate: Candidate, name: str, order: VariantOrder) -> list[Path]:
@@ -82,10 +84,11 @@ def _named(content: bytes, candidate: Candidate, variant: Variant, order: Varian
     """The measured file with the signature and the metadata that all exported files have; it computes the same."""
     graph = candidate.network().graph()
     stored = str(variant.details.get("what", variant.method))
-    metadata = Metadata(variant.id, order.class_names, input_convention(graph), stored, order.caption)
-    named = signed(content, metadata.to_json())
-    noise = np.random.default_rng(0).random((_COMPARED, *graph.input_shape), dtype=np.float32)
-    if not np.array_equal(run_tflite(content, noise), run_tflite(named, noise)):
+    check_names(graph, order.class_names, order.target_names)
+    metadata = metadata_for(graph, variant.id, stored, order.caption, order.class_names, order.target_names)
+    named, shown = signed(content, metadata), noise(graph, _COMPARED)
+    pairs = zip(listed(run_tflite(content, shown)), listed(run_tflite(named, shown)), strict=True)
+    if not all(np.array_equal(before, after) for before, after in pairs):
         raise ConversionError(f"{variant.label}: its answers changed as its names were written into it; report this")
     return named
 
@@ -110,8 +113,7 @@ def _card(candidate: Candidate, variant: Variant, order: VariantOrder) -> dict[s
         "written": utc_now(),
         "measured_on": order.caption,
         "caveats": list(CAVEATS),
-        "input": input_convention(candidate.network().graph()),
-        "classes": list(order.class_names),
+        **conventions(candidate.network().graph(), order.class_names, order.target_names),
         "file": FILE,
         **{name: value for name, value in variant.to_json().items() if name not in ("id", "name", "failure")},
     }

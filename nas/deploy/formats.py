@@ -8,24 +8,21 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from nas.deploy.compared import HELD, Comparison, compare, compare_outputs
-from nas.deploy.held import HeldImages, as_input
-from nas.deploy.keras_named import keras_bytes, probabilities, run_keras
+from nas.deploy.compared import HELD, Answers, Comparison, compare, compare_outputs
+from nas.deploy.held import HeldImages
+from nas.deploy.keras_named import keras_bytes, outputs_of, run_keras
 from nas.deploy.metadata import Metadata
 from nas.deploy.onnx_named import check_installed, missing, onnx_bytes, run_onnx
 from nas.deploy.tflite_signed import signed
 from nas.errors import InputError
 from nas.graph import Graph
 from nas.networks.build import Weights, build_model, set_weights
-from nas.networks.tflite import run_tflite, to_tflite
+from nas.networks.tflite import Tensors, run_tflite, to_tflite
 
 ALL: Final = "all"  # every format that is available here
 NOISE: Final = 64  # images of it, where there is no data
 ON_NOISE: Final = "images of random noise"
-
-Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,29 +45,38 @@ class Trained:
         """Builds the network.  Raises InputError for weights or images of another network."""
         import tf_keras
 
-        if images is not None and images.test.shape[1:] != graph.input_shape:
-            raise InputError(f"the images are {images.test.shape[1:]}, the network takes {graph.input_shape}")
+        images = None if images is None else images.fit_for(graph)
         model = build_model(graph, tf_keras)
         set_weights(model, weights)
         return cls(graph, weights, model, images)
 
     @cached_property
-    def sample(self) -> Probabilities:
-        """Float32 (n, h, w, c): the images on which files are run."""
-        if self.images is None:
-            return np.random.default_rng(0).random((NOISE, *self.graph.input_shape), dtype=np.float32)
-        return as_input(self.images.test)
+    def sample(self) -> Tensors:
+        """What files are run on: float32 images (n, h, w, c), with landmarks where the network takes them."""
+        return noise(self.graph, NOISE) if self.images is None else self.images.given()
 
     @cached_property
-    def expected(self) -> Probabilities:
-        """What the network itself says of them, (n, classes)."""
-        return probabilities(self.model, self.sample)
+    def expected(self) -> Answers:
+        """What the network itself says of them."""
+        return Answers.of(self.graph.outputs, outputs_of(self.model, self.sample))
 
-    def beside(self, got: Probabilities) -> Comparison:
-        """A file's outputs ``got`` for :attr:`sample`, beside the network's own."""
+    def beside(self, got: Tensors) -> Comparison:
+        """A file's outputs ``got`` for :attr:`sample`, beside the network's own.
+
+        Raises:
+            ConversionError: they are of another network, or not all numbers.
+        """
+        found = Answers.of(self.graph.outputs, got)
         if self.images is None:
-            return compare_outputs(got, self.expected, ON_NOISE)
-        return compare(got, self.expected, self.images, HELD)
+            return compare_outputs(found, self.expected, ON_NOISE)
+        return compare(found, self.expected, self.images, HELD)
+
+
+def noise(graph: Graph, count: int) -> Tensors:
+    """Random numbers in [0, 1) in place of ``count`` images, and of landmarks where the network takes them."""
+    rng = np.random.default_rng(0)
+    image = rng.random((count, *graph.input_shape), dtype=np.float32)
+    return [image, rng.random((count, 2 * graph.points), dtype=np.float32)] if graph.points else image
 
 
 def keras_file(trained: Trained, metadata: Metadata) -> bytes:
@@ -85,17 +91,17 @@ def keras_file(trained: Trained, metadata: Metadata) -> bytes:
 
 def tflite_file(trained: Trained, metadata: Metadata) -> bytes:
     """A float32 TFLite file."""
-    return signed(to_tflite(trained.model), metadata.to_json())
+    return signed(to_tflite(trained.model), metadata)
 
 
 def float16_file(trained: Trained, metadata: Metadata) -> bytes:
     """A TFLite file whose weights are float16."""
-    return signed(to_tflite(trained.model, storage="float16"), metadata.to_json())
+    return signed(to_tflite(trained.model, storage="float16"), metadata)
 
 
 def dynamic_file(trained: Trained, metadata: Metadata) -> bytes:
     """A TFLite file whose large weights are int8."""
-    return signed(to_tflite(trained.model, storage="dynamic"), metadata.to_json())
+    return signed(to_tflite(trained.model, storage="dynamic"), metadata)
 
 
 def int8_file(trained: Trained, metadata: Metadata) -> bytes:
@@ -108,12 +114,12 @@ def int8_file(trained: Trained, metadata: Metadata) -> bytes:
         raise InputError(
             "tflite-int8 is calibrated on images of the run's data: give the data, or leave the format out"
         )
-    return signed(to_tflite(trained.model, calibration=as_input(trained.images.spread())), metadata.to_json())
+    return signed(to_tflite(trained.model, calibration=trained.images.given_to_calibrate()), metadata)
 
 
 def onnx_file(trained: Trained, metadata: Metadata) -> bytes:
     """An ONNX file, float32."""
-    return onnx_bytes(trained.model, metadata.to_json())
+    return onnx_bytes(trained.model, metadata)
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ class Format:
         what: it is.
         quantization: how weights and activations are stored and computed.
         make: the file's bytes.
-        run: its probabilities (n, classes) of images (n, h, w, c) in [0, 1], by an interpreter that reads the bytes.
+        run: what it answers to images (n, h, w, c) in [0, 1], and landmarks, by an interpreter that reads the bytes.
         by: that interpreter.
     """
 
@@ -133,7 +139,7 @@ class Format:
     what: str
     quantization: str
     make: Callable[[Trained, Metadata], bytes]
-    run: Callable[[bytes, Probabilities], Probabilities]
+    run: Callable[[bytes, Tensors], Tensors]
     by: str
 
     @property
@@ -161,7 +167,7 @@ FORMATS: Final[Mapping[str, Format]] = {
     "tflite-int8": Format(
         "model.int8.tflite",
         "TFLite, int8 throughout, quantized after training",
-        "int8 throughout, input and output included; after training, calibrated on training images",
+        "int8 throughout, inputs and outputs included; after training, calibrated on training images",
         *(int8_file, run_tflite, "LiteRT"),
     ),
     "onnx": Format("model.onnx", "ONNX, float32", _F32, onnx_file, run_onnx, "ONNX Runtime"),

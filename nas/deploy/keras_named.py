@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from nas.deploy.metadata import KEY
 from nas.errors import DecodeError, EnvironmentStopError
-from nas.networks.tflite import ConversionError
+from nas.networks.tflite import ConversionError, Tensors, listed, unlisted
 
 _MEMBER: Final = f"{KEY}.json"  # beside Keras' own config.json; Keras passes over what it does not know
 _BATCH: Final = 64
@@ -36,8 +35,8 @@ def keras_bytes(model: Any, metadata: str) -> bytes:
         raise _no_room(error) from error
 
 
-def run_keras(content: bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Probabilities (n, classes) of images (n, h, w, c) by Keras 3, which loads the file in safe mode.
+def run_keras(content: bytes, given: Tensors) -> Tensors:
+    """What the network answers, by Keras 3, which loads the file in safe mode; see :mod:`nas.networks.tflite`.
 
     Raises:
         ConversionError: it cannot be loaded so.
@@ -55,15 +54,21 @@ def run_keras(content: bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[np
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
         except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
             raise ConversionError(f"Keras cannot load it in safe mode: {error}") from error
-    if tuple(model.input_shape[1:]) != images.shape[1:]:
-        raise ConversionError(f"the file takes {model.input_shape[1:]}, the images are {images.shape[1:]}")
-    return probabilities(model, images)
+    takes, shown = [tuple(x.shape[1:]) for x in model.inputs], [x.shape[1:] for x in listed(given)]
+    if takes != shown:
+        raise ConversionError(
+            f"the file takes {' and '.join(map(str, takes))}, the images are {' and '.join(map(str, shown))}"
+        )
+    return outputs_of(model, given)
 
 
-def probabilities(model: Any, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Outputs (n, classes) of a tf_keras or Keras 3 model for float32 images (n, h, w, c), batch by batch."""
-    parts = [np.asarray(model(images[i : i + _BATCH], training=False)) for i in range(0, len(images), _BATCH)]
-    return np.concatenate(parts)
+def outputs_of(model: Any, given: Tensors) -> Tensors:
+    """What a tf_keras or Keras 3 model answers to float32 inputs, batch by batch."""
+    fed = listed(given)
+    parts = [
+        listed(model(unlisted([x[i : i + _BATCH] for x in fed]), training=False)) for i in range(0, len(fed[0]), _BATCH)
+    ]
+    return unlisted([np.concatenate([np.asarray(part) for part in answer]) for answer in zip(*parts, strict=True)])
 
 
 def metadata_of(content: bytes) -> bytes:

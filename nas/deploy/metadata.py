@@ -8,14 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from nas.decoding import field, of_kind
+from nas.decoding import field, of_kind, texts
 from nas.errors import DecodeError
 
 SCHEMA: Final = 1
 KEY: Final = "nanosynth"  # of the entry in a file's metadata
 SIGNATURE: Final = "serving_default"
 INPUT: Final = "image"
+LANDMARKS: Final = "landmarks"
 OUTPUT: Final = "probabilities"
+VALUES: Final = "values"
+_OUTPUTS: Final = {
+    OUTPUT: "one a class, in the order of classes",
+    VALUES: "one a target, in the order of targets, as it is",
+}
+
+
+def output_names(classes: int, targets: int) -> tuple[str, ...]:
+    """What a file's outputs are called: ``probabilities``, then ``values``, those that there are."""
+    return (OUTPUT,) * bool(classes) + (VALUES,) * bool(targets)
 
 
 @dataclass(frozen=True)
@@ -24,10 +35,13 @@ class Metadata:
 
     Attributes:
         network: id of the architecture.
-        classes: names, in the order of the outputs.
+        classes: names, in the order of the probabilities; none where no class is named.
         input: how an image becomes the input (:func:`nas.deploy.card.input_convention`).
         quantization: how the weights and activations are stored.
         measured_on: how the data must be named.
+        targets: names, in the order of the values; none where no numbers are answered.
+        landmarks: how landmarks become the second input (:func:`nas.deploy.card.landmarks_convention`), None where it
+            takes none.
     """
 
     network: str
@@ -35,6 +49,18 @@ class Metadata:
     input: Mapping[str, Any]
     quantization: str
     measured_on: str
+    targets: tuple[str, ...] = ()
+    landmarks: Mapping[str, Any] | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the file's inputs are called."""
+        return (INPUT,) if self.landmarks is None else (INPUT, LANDMARKS)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the file's outputs are called."""
+        return output_names(len(self.classes), len(self.targets))
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -44,7 +70,9 @@ class Metadata:
                 "network": self.network,
                 "classes": list(self.classes),
                 "input": dict(self.input),
-                "output": f"{OUTPUT}: one a class, in the order of classes",
+                "output": "; ".join(f"{name}: {_OUTPUTS[name]}" for name in self.outputs),
+                **({"targets": list(self.targets)} if self.targets else {}),
+                **({} if self.landmarks is None else {"landmarks": dict(self.landmarks)}),
                 "quantization": self.quantization,
                 "measured_on": self.measured_on,
             },
@@ -67,6 +95,8 @@ class Metadata:
             input=field(data, "input", dict),
             quantization=field(data, "quantization", str),
             measured_on=field(data, "measured_on", str),
+            targets=texts({"targets": [], **data}, "targets"),
+            landmarks=of_kind(data.get("landmarks"), "landmarks", dict, type(None)),
         )
 
 

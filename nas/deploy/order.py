@@ -19,13 +19,14 @@ class ExportOrder:
         directory: the run.
         out: where the candidate's folder goes, ``<out>/<id>/``.
         formats: names of :data:`nas.deploy.formats.FORMATS`.
-        class_names: in the order of the network's outputs.
+        class_names: in the order of the network's probabilities.
         caption: how the data must be named, verbatim.
         indicator: of the run.
         prototype: trial 0, beside which the card shows the candidate.
         images: for calibration and test; None where the data is not at hand, and then int8 cannot be made and the
             others are compared on noise.
         no_images: why there are none; empty where there are, or it is not known.
+        target_names: in the order of the network's values.
     """
 
     directory: RunDirectory
@@ -37,3 +38,4 @@ class ExportOrder:
     prototype: Candidate
     images: HeldImages | None = None
     no_images: str = ""
+    target_names: tuple[str, ...] = ()

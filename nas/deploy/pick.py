@@ -23,7 +23,8 @@ def pick(front: Front, candidates: Sequence[Candidate], which: str) -> list[Cand
     Args:
         front: of the run.
         candidates: all of the run, from which an id is taken.
-        which: ``knee`` (see :func:`knee`), ``smallest`` (fewest parameters), ``most-accurate``, ``all`` (the front);
+        which: ``knee`` (see :func:`knee`), ``smallest`` (fewest parameters), ``most-accurate`` (the least error, where
+            networks predict numbers alone), ``all`` (the front);
             or the id of a trained candidate, or the beginning of one, at least four characters.
 
     Raises:
@@ -39,10 +40,10 @@ def pick(front: Front, candidates: Sequence[Candidate], which: str) -> list[Cand
         return [knee(front)]
     if which == "smallest":
         return [min(front.members, key=lambda c: c.cost.params)]
-    known = [c for c in front.members if c.value("accuracy") is not None]
+    known = [c for c in front.members if c.score() is not None]
     if not known:
         raise InputError("most-accurate: no member of the front has a measured accuracy; pick one by its id")
-    return [max(known, key=lambda c: (c.value("accuracy") or 0.0, -c.cost.params))]
+    return [max(known, key=lambda c: (c.merit, -c.cost.params))]
 
 
 def knee(front: Front) -> Candidate:

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from nas.deploy.card import input_convention
+from nas.deploy.card import metadata_for
 from nas.deploy.formats import FORMATS, Trained
 from nas.deploy.latency import measure_latency
 from nas.deploy.metadata import Metadata, read
 from nas.deploy.order import ExportOrder
 from nas.deploy.tolerance import TOLERANCES
-from nas.networks.tflite import ConversionError, open_interpreter
+from nas.graph import VALUES, Graph
+from nas.networks.tflite import ConversionError, input_details, open_interpreter, output_details
 
 NOT_TIMED: Final = "LiteRT times TFLite files alone"
 
@@ -50,7 +51,7 @@ def ship(name: str, network: str, trained: Trained, order: ExportOrder, referenc
         raise ConversionError(f"network {network}, format {name}: {error}") from error
     found |= {"tolerance": TOLERANCES[name].to_json(), "quantization": metadata.quantization}
     if FORMATS[name].is_tflite:
-        found |= _quantization(content) | {"latency": latency(content, reference)}
+        found |= _quantization(content, trained.graph) | {"latency": latency(content, reference)}
     else:
         found |= {"latency_missing": NOT_TIMED}
     if name == "tflite-int8" and trained.images is not None:
@@ -63,8 +64,8 @@ def ship(name: str, network: str, trained: Trained, order: ExportOrder, referenc
 
 def describe(name: str, network: str, trained: Trained, order: ExportOrder) -> Metadata:
     """What the file of the format ``name`` says of itself."""
-    convention = input_convention(trained.graph)
-    return Metadata(network, order.class_names, convention, FORMATS[name].quantization, order.caption)
+    stored = FORMATS[name].quantization
+    return metadata_for(trained.graph, network, stored, order.caption, order.class_names, order.target_names)
 
 
 def check_file(name: str, content: bytes, trained: Trained) -> dict[str, Any]:
@@ -84,14 +85,14 @@ def latency(content: bytes, reference: bytes | None) -> dict[str, Any]:
     return {name: value for name, value in measured.to_json().items() if value is not None}
 
 
-def _quantization(content: bytes) -> dict[str, Any]:
-    """How to write the input and read the output, where they are no floats: real = (q - zero_point) * scale."""
+def _quantization(content: bytes, graph: Graph) -> dict[str, Any]:
+    """How to write the inputs and read the outputs, where they are no floats: real = (q - zero_point) * scale."""
     interpreter = open_interpreter(content)
+    named = dict(zip(("input", "landmarks"), input_details(interpreter), strict=False))
+    answers = ["values" if name == VALUES else "output" for name in graph.outputs]
+    named |= dict(zip(answers, output_details(interpreter), strict=True))
     out: dict[str, Any] = {}
-    for name, detail in (
-        ("input", interpreter.get_input_details()[0]),
-        ("output", interpreter.get_output_details()[0]),
-    ):
+    for name, detail in named.items():
         scale, zero = detail["quantization"]
         if scale:
             out[name] = {"dtype": np.dtype(detail["dtype"]).name, "scale": float(scale), "zero_point": int(zero)}

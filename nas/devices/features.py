@@ -3,7 +3,8 @@
 The sums follow how matrix kernels of CPUs work (XNNPACK, as LiteRT uses it): a convolution is a product of tiles, a
 tile holds a vector of output channels, so that channels count as the next multiple of the vector; every tap of a window
 costs something of its own; weights are streamed once for every few pixels; and every operator has a fixed cost.  Batch
-normalisation, and a ReLU behind a convolution or an add, are folded into what they follow and cost nothing.
+normalisation, and a ReLU behind a convolution, a dense layer or an add, are folded into what they follow and cost
+nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ NAMES: Final = (
     *("window_ops", "pointwise_ops", "other_ops", "network"),
 )
 LANES: Final = (1, 4, 8, 16, 32)  # channels a vector that a fit tries
-_FOLDED_INTO: Final = frozenset({"conv", "depthwise", "bn", "add"})
+_FOLDED_INTO: Final = frozenset({"conv", "depthwise", "bn", "add", "dense"})
 
 
 def features(graph: Graph, lanes: int) -> dict[str, float]:
@@ -35,8 +36,9 @@ def features(graph: Graph, lanes: int) -> dict[str, float]:
     """
     out = dict.fromkeys(NAMES, 0.0)
     out["network"] = 1.0
-    for op in graph.ops[1:]:
-        _add(out, graph, op, lanes)
+    for op in graph.ops:
+        if op.kind != "input":
+            _add(out, graph, op, lanes)
     return out
 
 

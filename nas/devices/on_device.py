@@ -66,8 +66,8 @@ class Timer:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise Failure(f"{path}: cannot be run here: {error}", BAD_FILE) from error
-        detail = self._interpreter.get_input_details()[0]
-        self._interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+        for detail in self._interpreter.get_input_details():
+            self._interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
         warm = min(self._run() for _ in range(WARM_UP))
         self._runs = int(min(max(BLOCK_SECONDS * 1000 / max(warm, 1e-3), 5), 500))
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nas.errors import InputError, NasError
 from nas.evaluation.bundle import Bundle
+from nas.evaluation.extras import Answer
 from nas.evaluation.job import Job, Relative
 from nas.evaluation.precision import Float32, Precision
 from nas.evaluation.train import Trainer
@@ -34,7 +35,7 @@ class _Fold:
 
     weights: Weights
     epochs: int
-    probabilities: npt.NDArray[np.float32]
+    answer: Answer
     probes: Probes | None = None
 
 
@@ -83,10 +84,11 @@ class Climb:
                 continue
             train, test = self._bundle.folds[k]
             start, done = (self._start(k), 0) if there is None else (there.weights, there.epochs)
-            images, labels = self._bundle.images, self._bundle.labels
-            self._trainer.fit(images[train], labels[train], rung.epochs, k, self._progress, start=start, done=done)
-            probabilities = self._precision.predict(self._trainer, images[train], images[test])
-            self._folds[k] = _Fold(get_weights(self._trainer.model), rung.epochs, probabilities)
+            b = self._bundle
+            shown = b.rows(train), b.labels[train], rung.epochs, k, self._progress
+            self._trainer.fit(*shown, extras=b.extras.at(train), start=start, done=done)
+            answer = self._precision.answer(self._trainer, b.inputs(train), b.inputs(test))
+            self._folds[k] = _Fold(get_weights(self._trainer.model), rung.epochs, answer)
             self._progress()
         if self._job.links is not None and rung == self._job.ladder[-1]:  # only who comes so far has children or heirs
             for k, fold in self._folds.items():
@@ -98,10 +100,13 @@ class Climb:
         """Probes of fold ``k``'s model, on images that it was trained on."""
         train, b = self._bundle.folds[k][0], self._bundle
         chosen = np.random.default_rng([self._job.seed, k, ENOUGH]).permutation(train)[:ENOUGH]
-        images = b.images[chosen].astype(np.float32) / np.float32(255)
+        images, *told = b.inputs(chosen)
+        shown = images.astype(np.float32) / np.float32(255), b.labels[chosen], links if k == 0 else ()
+        targets = b.extras.at(chosen).targets
         # Of a new link the architecture's edits are told, so one fold is enough; importance belongs to the weights.
         try:
-            return probe(self._trainer.model, self._job.graph, images, b.labels[chosen], links if k == 0 else ())
+            graph, landmarks = self._job.graph, told[0] if told else None
+            return probe(self._trainer.model, graph, *shown, landmarks=landmarks, targets=targets)
         except InputError as error:
             _log.warning("fold %d is not probed: %s", k, error)
             return None
@@ -136,8 +141,13 @@ class Climb:
         """Out-of-fold predictions of all folds so far, those of fold 0 last."""
         b, order = self._bundle, sorted(self._folds, reverse=True)
         index = np.concatenate([b.folds[k][1] for k in order])
-        shares = np.concatenate([self._folds[k].probabilities for k in order]).astype(np.float32)
-        return Predictions(index, shares, b.labels[index], b.groups[index])
+        answers = [self._folds[k].answer for k in order]
+        said = {name: np.concatenate([a[name] for a in answers]).astype(np.float32) for name in answers[0]}
+        shares = said.get("probabilities", np.empty((len(index), 0), np.float32))
+        values, targets = said.get("values"), b.extras.targets
+        if values is None or targets is None:
+            return Predictions(index, shares, b.labels[index], b.groups[index])
+        return Predictions(index, shares, b.labels[index], b.groups[index], values, targets[index])
 
     def files(self) -> dict[str, bytes]:
         """Weights of every fold, and the predictions."""

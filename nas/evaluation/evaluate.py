@@ -14,11 +14,11 @@ from nas.deploy.latency import SEARCH, THOROUGH, Latency, LatencyProtocol, measu
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.climb import Climb
 from nas.evaluation.job import Job, Setup
-from nas.evaluation.metrics import measure_predictions
+from nas.evaluation.metrics import measure_predictions, measure_values
 from nas.evaluation.precision import Precision, precision_of
 from nas.evaluation.quiet import Quiet
 from nas.evaluation.train import Trainer
-from nas.indicator import LATENCY_RATIO, Constraint, Status, Step, Verdict, exact_costs, overall
+from nas.indicator import LATENCY_RATIO, Constraint, Status, Step, Verdict, overall
 from nas.measurement import Measurement
 from nas.networks.build import build_model
 from nas.run.candidate import Outcome, State
@@ -101,7 +101,7 @@ class Evaluation:
     ) -> bytes:
         """The trained network as it would ship, compared with the model."""
         begin = time.perf_counter()
-        train, test = (self.bundle.images[part] for part in self.bundle.folds[0])
+        train, test = (self.bundle.inputs(part) for part in self.bundle.folds[0])
         content = self._precision.convert(model, train)
         worker |= self._precision.compare(model, content, test)
         measurements["size_bytes"] = Measurement.exact(len(content), "bytes", f"the exported {self._precision.what}")
@@ -117,7 +117,7 @@ class Evaluation:
         before: tuple[Verdict, ...] = (),
     ) -> tuple[Verdict, ...]:
         """Verdicts in order; those that a cheaper step gave keep what they cost."""
-        exact = exact_costs(cost_of(job.graph))
+        exact = self.setup.indicator.known(cost_of(job.graph))
         known = {(v.metric, v.side): v.seconds for v in before}
         verdicts = self.setup.indicator.judge({**exact, **measurements}, tuple(steps), elapsed)
         return tuple(Verdict(v.metric, v.value, v.bound, v.side, v.status, _seconds(v, exact, known)) for v in verdicts)
@@ -139,7 +139,7 @@ class Evaluation:
     def _newborn(self, model: Any) -> bytes:
         """The file of a fresh network, as large and as fast as that of a trained one."""
         with disturbed(model, 0):
-            return self._precision.convert(model, self.bundle.images[self.bundle.folds[0][0]])
+            return self._precision.convert(model, self.bundle.inputs(self.bundle.folds[0][0]))
 
     def _latency(self, content: bytes, reference: bytes) -> dict[str, Measurement]:
         """Its latency; measured again, thoroughly, where a constraint on it would hang on the first glance."""
@@ -168,22 +168,22 @@ class Evaluation:
     def _files_alone(self, job: Job, name: str) -> tuple[Outcome, dict[str, bytes]]:
         """Converts the untrained network, whose costs do not depend on the weights' values; ``name`` tells of them."""
         cpu, begin = self._cpu, time.perf_counter()
-        images = self.bundle.images[self.bundle.folds[0][0]]
-        files = converted_files(job.network, images, name, seed=job.seed)
+        inputs = self.bundle.inputs(self.bundle.folds[0][0])
+        files = converted_files(job.network, inputs, name, seed=job.seed)
         seconds = {"convert": time.perf_counter() - begin}
         return Outcome(State.TRAINED, (), {}, None, seconds, None, self._spent({}, cpu)), files
 
     def _metrics(self, predictions: Predictions) -> dict[str, Measurement]:
         index, b = predictions.index, self.bundle
-        measured = measure_predictions(
-            b.labels[index],
-            predictions.predicted,
-            b.groups[index],
-            classes=b.classes,
-            confidence=self.setup.indicator.confidence(),
-            group_kind=b.group_kind,
-        )
-        return self._precision.said(dict(measured))
+        about: dict[str, Any] = {"confidence": self.setup.indicator.confidence(), "group_kind": b.group_kind}
+        measured: dict[str, Measurement] = {}
+        if predictions.probabilities.shape[1]:
+            labels, called = b.labels[index], predictions.predicted
+            measured |= measure_predictions(labels, called, b.groups[index], classes=b.classes, **about)
+        if predictions.values is not None and predictions.targets is not None:
+            true, values = predictions.targets, predictions.values
+            measured |= measure_values(true, values, b.groups[index], names=b.targets, **about)
+        return self._precision.said(measured)
 
 
 def close(constraint: Constraint, measured: Measurement) -> bool:

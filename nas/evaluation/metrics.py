@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from nas.measurement import Measurement
 from nas.statistics.accuracy import SeedNoise, accuracy_estimate
 from nas.statistics.confusion import confusion_by_group, jackknife_estimates
 from nas.statistics.estimate import Estimate
+from nas.statistics.regression import regression_estimates
 
 
 def measure_predictions(
@@ -54,3 +55,38 @@ def measure_predictions(
 def _measured(estimate: Estimate, confidence: float, images: int, how: str) -> Measurement:
     low, high = estimate.low(confidence), estimate.high(confidence)
     return Measurement(estimate.value, low, high, "share", images, f"{how}, one-sided {confidence:g}")
+
+
+def measure_values(
+    true: npt.NDArray[np.float32],
+    predicted: npt.NDArray[np.float32],
+    groups: npt.NDArray[np.int64],
+    *,
+    names: Sequence[str],
+    confidence: float,
+    group_kind: str,
+) -> Mapping[str, Measurement]:
+    """``rmse``, ``ccc`` and ``pearson`` averaged over the targets, and of each target such as ``rmse_valence``.
+
+    Each has the jackknife's interval over groups (:mod:`nas.statistics.regression`), ``confidence`` on each side; the
+    luck of training is not in it.  With one group alone nothing is known of others, and the value is in doubt.
+
+    Args:
+        true, predicted: the targets, shape (n, k).
+        groups: the images that belong together (one subject's), shape (n,).
+        names: of the targets.
+        confidence: one-sided.
+        group_kind: such as ``subjects``.
+    """
+    whole, *each = regression_estimates(true.astype(float), predicted.astype(float), groups)
+    df = whole["rmse"].df
+    over = f"jackknife-t over {df + 1} {group_kind}, without the variance between trainings (no repeats)"
+    how = f"{over}, one-sided {confidence:g}"
+    doubt = None if df else f"one of {group_kind} alone says nothing of others"
+    of_all = f"mean over {', '.join(names)}, " if len(names) > 1 else ""
+    named = [(name, of_all, e) for name, e in whole.items()]
+    named += [(f"{name}_{of}", "", e) for of, found in zip(names, each, strict=True) for name, e in found.items()]
+    return {
+        name: Measurement(e.value, e.low(confidence), e.high(confidence), "", len(true), before + how, doubt)
+        for name, before, e in named
+    }

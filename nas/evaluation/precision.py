@@ -8,15 +8,16 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nas.deploy.held import as_input, spread_of
-from nas.evaluation.train import Trainer
+from nas.deploy.held import CALIBRATION, as_input
+from nas.evaluation.extras import Answer, Inputs
+from nas.evaluation.train import SPOKEN, Trainer
+from nas.graph import VALUES
 from nas.measurement import Measurement
 from nas.networks.tflite import check_same_output, run_tflite, to_tflite
 
 _COMPARED: Final = 8  # images on which a float file is compared with its model
 
-Images = npt.NDArray[np.uint8]
-Probabilities = npt.NDArray[np.float32]
+Given = npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]
 
 
 class Precision(Protocol):
@@ -30,13 +31,13 @@ class Precision(Protocol):
     file: str
     what: str
 
-    def convert(self, model: Any, train: Images) -> bytes:
-        """The file of a tf_keras model; ``train`` (n, h, w, c) are images that it may be calibrated on."""
+    def convert(self, model: Any, train: Inputs) -> bytes:
+        """The file of a tf_keras model; ``train`` are inputs that it may be calibrated on."""
 
-    def predict(self, trainer: Trainer, train: Images, test: Images) -> Probabilities:
-        """What the trained network, as it is judged, says of images (m, h, w, c): (m, classes)."""
+    def answer(self, trainer: Trainer, train: Inputs, test: Inputs) -> Answer:
+        """What the trained network, as it is judged, answers to the inputs ``test``."""
 
-    def compare(self, model: Any, content: bytes, images: Images) -> dict[str, float]:
+    def compare(self, model: Any, content: bytes, inputs: Inputs) -> dict[str, float]:
         """How far the file is from its model.  Raises ConversionError where it is another network."""
 
     def said(self, measurements: dict[str, Measurement]) -> dict[str, Measurement]:
@@ -49,17 +50,17 @@ class Float32:
     file = "model.tflite"
     what = "float32 TFLite file"
 
-    def convert(self, model: Any, train: Images) -> bytes:
+    def convert(self, model: Any, train: Inputs) -> bytes:
         """As :class:`Precision` says."""
         return to_tflite(model)
 
-    def predict(self, trainer: Trainer, train: Images, test: Images) -> Probabilities:
+    def answer(self, trainer: Trainer, train: Inputs, test: Inputs) -> Answer:
         """As :class:`Precision` says."""
-        return trainer.predict(test)
+        return trainer.answer(test)
 
-    def compare(self, model: Any, content: bytes, images: Images) -> dict[str, float]:
+    def compare(self, model: Any, content: bytes, inputs: Inputs) -> dict[str, float]:
         """As :class:`Precision` says."""
-        return {"conversion_difference": check_same_output(model, content, as_input(images[:_COMPARED]))}
+        return {"conversion_difference": check_same_output(model, content, given(inputs, slice(_COMPARED)))}
 
     def said(self, measurements: dict[str, Measurement]) -> dict[str, Measurement]:
         """As :class:`Precision` says."""
@@ -72,23 +73,47 @@ class Int8:
     file = "model.int8.tflite"
     what = "int8 TFLite file"
 
-    def convert(self, model: Any, train: Images) -> bytes:
+    def convert(self, model: Any, train: Inputs) -> bytes:
         """As :class:`Precision` says."""
-        return to_tflite(model, calibration=as_input(spread_of(train)))
+        return to_tflite(model, calibration=given(train, spread(train)))
 
-    def predict(self, trainer: Trainer, train: Images, test: Images) -> Probabilities:
+    def answer(self, trainer: Trainer, train: Inputs, test: Inputs) -> Answer:
         """As :class:`Precision` says."""
-        return run_tflite(self.convert(trainer.model, train), as_input(test))
+        answers = _listed(run_tflite(self.convert(trainer.model, train), given(test)))
+        return {SPOKEN[name]: answer for name, answer in zip(trainer.answers, answers, strict=True)}
 
-    def compare(self, model: Any, content: bytes, images: Images) -> dict[str, float]:
+    def compare(self, model: Any, content: bytes, inputs: Inputs) -> dict[str, float]:
         """As :class:`Precision` says; int8 has no tolerance, its accuracy is what is judged."""
-        inputs = as_input(spread_of(images))
-        same = np.asarray(model(inputs, training=False)).argmax(1) == run_tflite(content, inputs).argmax(1)
-        return {"agreement_with_float": float(same.mean())}
+        shown = given(inputs, spread(inputs))
+        pairs = zip(_listed(model(shown, training=False)), _listed(run_tflite(content, shown)), strict=True)
+        found = {}
+        for name, (own, files) in zip(model.output_names, pairs, strict=True):
+            if name == VALUES:
+                found["values_difference"] = float(np.abs(np.asarray(own) - files).mean())
+            else:
+                found["agreement_with_float"] = float((np.asarray(own).argmax(1) == files.argmax(1)).mean())
+        return found
 
     def said(self, measurements: dict[str, Measurement]) -> dict[str, Measurement]:
         """As :class:`Precision` says."""
         return {name: replace(m, provenance=f"{m.provenance}; of the {self.what}") for name, m in measurements.items()}
+
+
+def given(inputs: Inputs, which: slice | npt.NDArray[np.int64] = slice(None)) -> Given:
+    """Inputs of the images ``which`` as models and files take them: one array, or a list of images and landmarks."""
+    images, *told = inputs
+    first = as_input(images[which])
+    return [first, *(each[which] for each in told)] if told else first
+
+
+def spread(inputs: Inputs) -> npt.NDArray[np.int64]:
+    """Indices of some of them, evenly spaced, to calibrate and to compare with."""
+    n = len(inputs[0])
+    return np.linspace(0, n - 1, min(CALIBRATION, n)).astype(np.int64)
+
+
+def _listed(answers: Any) -> list[Any]:
+    return list(answers) if isinstance(answers, list | tuple) else [answers]
 
 
 def precision_of(quantized: bool) -> Precision:

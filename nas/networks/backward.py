@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.errors import InputError
-from nas.graph import Graph
+from nas.graph import VALUES, Graph
 from nas.networks.channels import groups_of
 from nas.networks.links import Pair, pooling_factor
 from nas.networks.spectra import Matrix, Scatter
@@ -26,7 +26,7 @@ class Sums:
     """What a batch leaves behind; names are of operators.
 
     Attributes:
-        losses: (images,) cross-entropies, nats.
+        losses: (images,) cross-entropies, nats, and mean squares of what the values are off by.
         parts: number of images of each part of the batch.
         carriers: {channel group: tensors that carry it to an operator that mixes channels}.
         edges: {(reader, carrier): (images, channels)} sums over positions of activation x gradient, the gradient that
@@ -52,27 +52,45 @@ class Sums:
     products: dict[Pair, list[tuple[Matrix, Matrix]]] = field(default_factory=dict)
 
 
-def backward(
-    model: Any, graph: Graph, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], pairs: Sequence[Pair]
-) -> Sums:
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a network is shown, and what it should answer.
+
+    Attributes:
+        images, labels: (n, h, w, c) and (n,).
+        landmarks: (n, 2 x points) of networks that take them.
+        targets: (n, targets) of networks that answer values.
+    """
+
+    images: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    landmarks: npt.NDArray[np.float32] | None = None
+    targets: npt.NDArray[np.float32] | None = None
+
+    def part(self, chosen: npt.NDArray[np.int64]) -> Batch:
+        """Of the images ``chosen``."""
+        told = (None if values is None else values[chosen] for values in (self.landmarks, self.targets))
+        return Batch(self.images[chosen], self.labels[chosen], *told)
+
+
+def backward(model: Any, graph: Graph, batch: Batch, pairs: Sequence[Pair]) -> Sums:
     """Sends a batch through ``model`` in inference mode and its gradients back.
 
     Args:
         model: of ``graph``, with one layer an operator.
         graph: the network.
-        images, labels: (n, h, w, c) and (n,).
+        batch: what it is shown.
         pairs: (source, target) operators between which products are wanted.
 
     Raises:
         InputError: a pair that no pooling brings to the same resolution, or a network that diverged.
     """
     walk = _Walk(model, graph, pairs)
-    part = max(min(_PART, len(images) // _PARTS), 1)
+    part = max(min(_PART, len(batch.images) // _PARTS), 1)
     # Dealt at random, so that parts are alike also where the images come sorted by class.
-    order = np.random.default_rng(0).permutation(len(images))
-    for start in range(0, len(images), part):
-        chosen = order[start : start + part]
-        walk.send(images[chosen], labels[chosen])
+    order = np.random.default_rng(0).permutation(len(batch.images))
+    for start in range(0, len(order), part):
+        walk.send(batch.part(order[start : start + part]))
     return walk.sums
 
 
@@ -95,6 +113,7 @@ class _Walk:
         self._reads = {
             i: _carriers(graph, op.inputs[0]) for i, op in enumerate(graph.ops) if op.kind in ("conv", "dense")
         }
+        self._inputs = {i for i, op in enumerate(graph.ops) if op.kind == "input"}
         self._layered = {i: i for i in self._reads}
         self._layered |= {op.inputs[0]: i for i, op in enumerate(graph.ops) if op.kind == "bn"}
         adds = [op for op in graph.ops if op.kind == "add"]
@@ -104,43 +123,62 @@ class _Walk:
     def _prepare(self, pairs: Sequence[Pair]) -> None:
         """Says which tensors carry which group, and makes room for covariances."""
         ops, groups, sums = self._graph.ops, groups_of(self._graph), self.sums
-        for i in sorted({j for read in self._reads.values() for j in read} - {0}):
-            if groups[i] != groups[0]:  # a depthwise convolution of the image passes the image's channels on
+        given = {groups[i] for i in self._inputs}
+        for i in sorted({j for read in self._reads.values() for j in read} - self._inputs):
+            if groups[i] not in given:  # a depthwise convolution of the image passes the image's channels on
                 sums.carriers.setdefault(groups[i], []).append(ops[i].name)
                 sums.scatters[ops[i].name, 1] = Scatter()
         for pair in pairs:
             sums.sources[pair] = sums.scatters.setdefault((pair[0], self._pairs[pair][2]), Scatter())
 
-    def send(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> None:
+    def send(self, batch: Batch) -> None:
         """Adds what one part of the batch says."""
         import tensorflow as tf
 
         ops, targets = self._graph.ops, sorted({target for _, target, _ in self._pairs.values()})
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            gates = {(i, j): tf.ones((len(images), ops[j].shape[2])) for i, read in self._reads.items() for j in read}
+            count = len(batch.images)
+            gates = {(i, j): tf.ones((count, ops[j].shape[2])) for i, read in self._reads.items() for j in read}
             tape.watch(list(gates.values()))
-            values = self._forward(tf.constant(images), gates)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, values[ops[-1].inputs[0]])
+            values = self._forward(batch, gates)
+            losses = self._losses(batch, values)
             total = tf.reduce_sum(losses)
         wanted = {"gates": gates, "tensors": {j: values[j] for j in {*self._branches, *targets}}}
         found = tape.gradient(total, wanted, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         if not all(np.isfinite(part).all() for part in (losses, *found["gates"].values())):
             raise InputError("the network's loss or gradients are no numbers: it diverged; probe one that did not")
-        self.sums.parts.append(len(images))
+        self.sums.parts.append(count)
         self.sums.losses = np.concatenate([self.sums.losses, losses.numpy().astype(np.float64)])
         self._note_edges(found["gates"])
         for j in self._branches:
-            product = tf.reshape(values[j] * found["tensors"][j], (len(images), -1))
+            product = tf.reshape(values[j] * found["tensors"][j], (count, -1))
             _append(self.sums.branches, ops[j].name, tf.reduce_sum(product, 1))
         self._note_values(values)
         self._note_pairs(values, found["tensors"])
 
-    def _forward(self, images: Any, gates: dict[tuple[int, int], Any]) -> list[Any]:
+    def _losses(self, batch: Batch, values: Sequence[Any]) -> Any:
+        """One number an image."""
+        import tensorflow as tf
+
+        ops, losses = self._graph.ops, []
+        if self._graph.classes:
+            losses.append(tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, values[ops[-1].inputs[0]]))
+        if self._graph.targets:
+            answer = next(values[i] for i, op in enumerate(ops) if op.name == VALUES)
+            losses.append(tf.reduce_mean(tf.square(answer - batch.targets), axis=-1))
+        return losses[0] if len(losses) == 1 else tf.add_n(losses)
+
+    def _forward(self, batch: Batch, gates: dict[tuple[int, int], Any]) -> list[Any]:
         """The values of all operators but the softmax."""
         import tensorflow as tf
 
-        values = [images]
-        for i, op in enumerate(self._graph.ops[1:-1], start=1):
+        values: list[Any] = []
+        for i, op in enumerate(self._graph.ops):
+            if op.kind == "input":
+                values.append(tf.constant(batch.landmarks if i else batch.images))
+                continue
+            if op.kind == "softmax":
+                break
             inputs = [values[j] for j in op.inputs]
             if i in self._reads:
                 gate = tf.concat([gates[i, j] for j in self._reads[i]], 1)
@@ -152,7 +190,7 @@ class _Walk:
     def _note_edges(self, gradients: dict[tuple[int, int], Any]) -> None:
         names = [op.name for op in self._graph.ops]
         for (i, j), gradient in gradients.items():
-            if j:
+            if j not in self._inputs:
                 _append(self.sums.edges, (names[i], names[j]), gradient)
 
     def _note_values(self, values: Sequence[Any]) -> None:
@@ -166,7 +204,7 @@ class _Walk:
             if (op.name, 1) in self.sums.scatters:
                 _scatter(self.sums.scatters[op.name, 1], values[i])
             if op.kind == "relu":
-                peak = tf.reduce_max(values[i], (0, 1, 2)).numpy()
+                peak = tf.reduce_max(_flat(values[i]), 0).numpy()
                 self.sums.peaks[op.name] = np.maximum(self.sums.peaks.get(op.name, peak), peak)
 
     def _note_pairs(self, values: Sequence[Any], gradients: dict[int, Any]) -> None:

@@ -7,7 +7,7 @@ Keras 3 for the files that users take home.  It never imports either by itself.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -24,17 +24,29 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 def build_model(graph: Graph, keras: Any, *, seed: int = 0) -> Any:
     """A functional Keras model: float32 images in [0, 1] of shape (batch, h, w, c) to probabilities (batch, classes).
 
+    A graph with landmarks makes a model of two inputs, [images, landmarks (batch, 2 x points)]; one with classes and
+    values a model of two outputs, [probabilities, values (batch, targets)].
+
     Args:
         graph: what to build.
         keras: the module ``tf_keras`` or ``keras``.
         seed: initial weights depend on this and the operators' names alone.
     """
-    tensors: list[Any] = [keras.Input(graph.input_shape, name=graph.ops[0].name)]
-    for op in graph.ops[1:]:
+    tensors: dict[str, Any] = {}
+    for op in graph.ops:
+        if op.kind == "input":
+            shape = op.shape if op is graph.ops[0] else op.shape[2:]
+            tensors[op.name] = keras.Input(shape, name=op.name)
+            continue
         layer = _LAYERS[op.kind](op, keras, zlib.crc32(f"{seed}/{op.name}".encode()) & 0x7FFFFFFF)
-        inputs = [tensors[i] for i in op.inputs]
-        tensors.append(layer(inputs if len(inputs) > 1 else inputs[0]))
-    return keras.Model(tensors[0], tensors[-1], name="network")
+        tensors[op.name] = layer(one_or_all([tensors[graph.ops[i].name] for i in op.inputs]))
+    ends = (one_or_all([tensors[name] for name in names]) for names in (graph.inputs, graph.outputs))
+    return keras.Model(*ends, name="network")
+
+
+def one_or_all(things: Sequence[Any]) -> Any:
+    """The only one of ``things``, or all of them as a list: how Keras takes and gives tensors."""
+    return list(things) if len(things) > 1 else things[0]
 
 
 def get_weights(model: Any) -> dict[str, npt.NDArray[np.float32]]:

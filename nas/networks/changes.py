@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nas.graph import LANDMARKS, VALUES
 from nas.networks.channels import groups_of, segments
 from nas.networks.outline import Unit
 from nas.networks.transfer import Relatives, Transfer
@@ -31,6 +32,8 @@ class ChangeKind(enum.StrEnum):
     ADD_BRANCH = "add_branch"
     REMOVE_BRANCH = "remove_branch"
     CLASSES = "classes"
+    TARGETS = "targets"
+    LANDMARKS = "landmarks"
     OTHER = "other"
 
 
@@ -43,7 +46,7 @@ class Change:
         target: a channel group, a unit, an operator, or a link ``s1b1->s3b2``; the child's name, the parent's for what
             was removed.  Where a removed projection made two groups of the parent one, ``group in new group``.
         preserving: whether it leaves the outputs as they were, as far as it alone decides.
-        before, after: numbers of channels, strides or classes where they changed.
+        before, after: numbers of channels, strides, classes, targets or landmarks where they changed.
     """
 
     kind: ChangeKind
@@ -120,6 +123,10 @@ def _widths(relatives: Relatives, blamed: _Blame) -> Iterator[Change]:
         yield Change(
             ChangeKind.CLASSES, groups_of(relatives.child)[-1], False, relatives.parent.classes, relatives.child.classes
         )
+    if relatives.parent.targets != relatives.child.targets:
+        yield Change(ChangeKind.TARGETS, VALUES, False, relatives.parent.targets, relatives.child.targets)
+    if relatives.parent.points != relatives.child.points:
+        yield Change(ChangeKind.LANDMARKS, LANDMARKS, False, relatives.parent.points, relatives.child.points)
 
 
 def _blocks(relatives: Relatives, transfer: Transfer) -> Iterator[Change]:

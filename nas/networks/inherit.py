@@ -23,7 +23,7 @@ from nas.graph import Graph
 from nas.networks.build import Weights
 from nas.networks.changes import Change, changes_of
 from nas.networks.channels import Importance
-from nas.networks.transfer import relate, transfer
+from nas.networks.transfer import Relatives, Transfer, relate, transfer
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def inherit(
     _check(child, fresh, "the child's initial weights")
     relatives = relate(parent, weights, child, fresh, importance)
     result = transfer(relatives, np.random.default_rng(seed))
-    proven = not result.assumed and np.array_equal(result.numbers[-1], relatives.values.of[-1])
+    proven = not result.assumed and _same_answers(relatives, result)
     return Inherited(
         weights={name: result.arrays[name].astype(np.float32, copy=False) for name in fresh},
         preserving=proven,
@@ -80,6 +80,15 @@ def inherit(
         inherited_share=result.inherited / sum(a.size for a in fresh.values()),
         kept_share=result.kept / sum(a.size for a in weights.values()),
         fresh=tuple(child.ops[i].name for i in sorted(result.new)),
+    )
+
+
+def _same_answers(relatives: Relatives, result: Transfer) -> bool:
+    """Whether parent and child answer the same things, all with the same values."""
+    ours, theirs = ({op.name: i for i, op in enumerate(graph.ops)} for graph in (relatives.child, relatives.parent))
+    return relatives.child.outputs == relatives.parent.outputs and all(
+        np.array_equal(result.numbers[ours[name]], relatives.values.of[theirs[name]])
+        for name in relatives.child.outputs
     )
 
 

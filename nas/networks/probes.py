@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nas.decoding import field, of_kind, reason
 from nas.errors import DecodeError, InputError
 from nas.graph import Graph
-from nas.networks.backward import Sums, backward
+from nas.networks.backward import Batch, Sums, backward
 from nas.networks.links import Pair, links_of
 from nas.networks.spectra import Matrix, dispensed, effective_rank, whitened_energy
 
@@ -50,7 +50,7 @@ class Probes:
 
     Attributes:
         images: how many the batch had.
-        loss: mean cross-entropy of the batch, nats.
+        loss: mean over the batch of the cross-entropy, nats, and of the square that the values are off by.
         importance: {channel group: (channels,)}, see :meth:`nas.graph.Graph.channel_groups`; the classifier's outputs,
             which nothing reads, are left out.  The order is that in which channels had best go; a value is the one of
             :attr:`fisher` times the part of the channel that those left at that point do not explain
@@ -125,6 +125,9 @@ def probe(
     images: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
     pairs: Sequence[Pair] = (),
+    *,
+    landmarks: npt.NDArray[np.float32] | None = None,
+    targets: npt.NDArray[np.float32] | None = None,
 ) -> Probes:
     """Probes a trained network.
 
@@ -137,15 +140,19 @@ def probe(
         model: what :func:`nas.networks.build.build_model` made of ``graph`` with tf_keras, trained.
         graph: the network.
         images: (n, h, w, c) in 0..1, of the training part, n at least 2; :data:`ENOUGH` or more are worth having.
-        labels: (n,) class numbers.
+        labels: (n,) class numbers; of a network that answers no class, any.
+        landmarks: (n, 2 x points) of a network that takes them.
+        targets: (n, targets) of a network that answers values: the mean square of what it is off by is then a part of
+            the loss, or all of it.
         pairs: (source, target) names of operators between which a link could be, see
             :func:`nas.networks.links.possible_links`.
 
     Raises:
-        InputError: images, labels or pairs that do not fit the network, or a network that diverged.
+        InputError: images, labels, landmarks, targets or pairs that do not fit the network, or a network that diverged.
     """
-    _check(graph, images, labels, pairs)
-    sums = backward(model, graph, images, labels, pairs)
+    batch = Batch(images, labels, landmarks if graph.points else None, targets if graph.targets else None)
+    _check(graph, batch, pairs)
+    sums = backward(model, graph, batch, pairs)
     fisher, importance = _channels(sums)
     return Probes(
         images=len(images),
@@ -164,13 +171,21 @@ def probe(
     )
 
 
-def _check(graph: Graph, images: npt.NDArray[Any], labels: npt.NDArray[Any], pairs: Sequence[Pair]) -> None:
+def _check(graph: Graph, batch: Batch, pairs: Sequence[Pair]) -> None:
+    images, labels = batch.images, batch.labels
     if images.shape[1:] != graph.input_shape or labels.shape != images.shape[:1] or len(images) < 2:
         raise InputError(
             f"images {images.shape} with labels {labels.shape}: give at least two images {graph.input_shape} and one "
             "label for each"
         )
-    if labels.min() < 0 or labels.max() >= graph.classes:
+    for what, values, width in (
+        ("landmarks", batch.landmarks, 2 * graph.points),
+        ("targets", batch.targets, graph.targets),
+    ):
+        if width and (values is None or values.shape != (len(images), width)):
+            shape = None if values is None else values.shape
+            raise InputError(f"{what} {shape}: the network wants {width} numbers for each of {len(images)} images")
+    if graph.classes and (labels.min() < 0 or labels.max() >= graph.classes):
         raise InputError(f"labels {labels.min()}..{labels.max()}: the network knows 0..{graph.classes - 1}")
     places = {op.name: i for i, op in enumerate(graph.ops)}
     for source, target in pairs:

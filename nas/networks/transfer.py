@@ -49,18 +49,27 @@ def relate(parent: Graph, weights: Weights, child: Graph, fresh: Weights, import
     matching = match(parent, child)
     ranks = completed(importance, parent, weights)
     theirs, ours = groups_of(parent), groups_of(child)
+    answers = _answers(child)
     channels: dict[tuple[str, str], Indices] = {}
     for i, j in matching.ops.items():
         pair, width = (ours[i], theirs[j]), child.ops[i].shape[2]
         if child.ops[i].kind not in ("conv", "dense") or pair in channels:
             continue
-        if ours[i] == ours[-1] and width != parent.ops[j].shape[2]:
-            continue  # the classifier's outputs mean classes: of another number, none is continued
+        if child.ops[i].name in answers and width != parent.ops[j].shape[2]:
+            continue  # an answer's outputs mean classes or targets: of another number, none is continued
         channels[pair] = continued(ranks[theirs[j]], width)
     counterparts = {
         i: (j, channels[ours[i], theirs[j]]) for i, j in matching.ops.items() if (ours[i], theirs[j]) in channels
     }
     return Relatives(parent, weights, child, fresh, matching, channels, Values(parent, weights), counterparts)
+
+
+def _answers(graph: Graph) -> frozenset[str]:
+    """Producers whose channels are what the network answers."""
+    groups = graph.channel_groups()
+    ends = {op.name for op in graph.ops if op.name in graph.outputs and op.kind != "softmax"}
+    named = groups_of(graph)[-1]
+    return frozenset(ends | set(groups.get(named, ())))
 
 
 @dataclass
@@ -101,7 +110,15 @@ class _Walk:
         steps = {"conv": self._conv, "dense": self._conv, "depthwise": self._depthwise, "bn": self._bn}
         for i, op in enumerate(relatives.child.ops):
             step = steps.get(op.kind, self._weightless)
-            self.result.numbers.append(relatives.values.of[0] if op.kind == "input" else step(i, op))
+            self.result.numbers.append(self._given(i, op) if op.kind == "input" else step(i, op))
+
+    def _given(self, i: int, op: Op) -> Numbers:
+        """The image, or landmarks, where the parent takes as many."""
+        parent = self._r.parent.ops
+        found = [j for j, other in enumerate(parent) if other.kind == "input" and (j == 0) is (i == 0)]
+        if not found or parent[found[0]].shape != op.shape:
+            return np.full(op.shape[2], UNKNOWN)
+        return self._r.values.of[found[0]]
 
     def _weightless(self, i: int, op: Op) -> Numbers:
         numbers = self._r.values.follow(op, [self.result.numbers[j] for j in op.inputs])

@@ -40,7 +40,7 @@ class Values:
             inputs = [self.of[j] for j in op.inputs]
             create = self._creator(groups[i])
             if op.kind == "input":
-                numbers = [create((i, c), c, False) for c in range(op.shape[2])]
+                numbers = [create((op.kind, groups[i], c), c, False) for c in range(op.shape[2])]
             elif op.kind in ("conv", "dense", "depthwise", "bn"):
                 numbers = self._weighted(op, inputs[0], weights, create)
             else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from nas.errors import DecodeError
-from nas.indicator import Constraint, Indicator, Status, Step
+from nas.indicator import METRICS, Constraint, Indicator, Status, Step
 from nas.run.candidate import Candidate, State
 from nas.run.directory import RunDirectory
 from nas.run.predictions import PREDICTIONS, Predictions
@@ -16,6 +16,7 @@ from nas.statistics.accuracy import accuracy_estimate
 from nas.statistics.confusion import confusion_by_group, jackknife_estimates
 from nas.statistics.correction import corrected_confidence
 from nas.statistics.estimate import Estimate
+from nas.statistics.regression import REGRESSION, RegressionEstimate, regression_estimates
 
 _MOST_CELLS: Final = 50_000_000  # of the confusion matrices of all groups
 
@@ -28,17 +29,17 @@ def put_to_the_test(candidates: Iterable[Candidate]) -> int:
 def claims(
     candidate: Candidate, indicator: Indicator, directory: RunDirectory, tested: int, planned: int | None
 ) -> list[dict[str, Any]]:
-    """How sure it is that each least accuracy is reached, against how sure it must be.
+    """How sure it is that each least accuracy is reached, and no largest error passed, against how sure it must be.
 
     A verdict speaks of one candidate at the constraint's confidence; here all candidates of the run count
     (:func:`nas.statistics.correction.corrected_confidence`), and what was true yesterday may be open today.
 
     Returns:
-        For each lower bound on a trained metric: ``constraint`` as text, ``reached`` and ``needed`` one-sided
-        confidences, ``tests`` the number that it is corrected for, ``holds``.  Empty where no predictions with their
-        labels were kept.
+        For each bound on a trained metric, lower on what is maximized and upper on an error: ``constraint`` as text,
+        ``reached`` and ``needed`` one-sided confidences, ``tests`` the number that it is corrected for, ``holds``.
+        Empty where no predictions with their labels were kept.
     """
-    bounds = [c for c in indicator.at(Step.TRAINING) if not c.upper]
+    bounds = _wanted(indicator)
     if not bounds or candidate.outcome is None or candidate.outcome.state is not State.TRAINED:
         return []
     try:
@@ -50,8 +51,19 @@ def claims(
     return [_claim(c, estimates[c.metric], corrected_confidence(c.confidence, tests), tests) for c in bounds]
 
 
-def _claim(constraint: Constraint, estimate: Estimate, needed: float, tests: int) -> dict[str, Any]:
-    reached = estimate.confidence_above(constraint.limit)
+def _wanted(indicator: Indicator) -> list[Constraint]:
+    """Bounds on trained metrics beyond which the better side lies."""
+    return [c for c in indicator.at(Step.TRAINING) if c.upper is (METRICS[c.metric].direction == "minimize")]
+
+
+def _claim(
+    constraint: Constraint, estimate: Estimate | RegressionEstimate, needed: float, tests: int
+) -> dict[str, Any]:
+    limit = constraint.limit
+    if isinstance(estimate, RegressionEstimate) and constraint.upper:
+        reached = estimate.confidence_below(limit)
+    else:
+        reached = estimate.confidence_above(limit)
     return {
         "constraint": str(constraint),
         "reached": reached,
@@ -61,7 +73,19 @@ def _claim(constraint: Constraint, estimate: Estimate, needed: float, tests: int
     }
 
 
-def _estimates(kept: Predictions, metrics: set[str]) -> dict[str, Estimate]:
+def _estimates(kept: Predictions, metrics: set[str]) -> Mapping[str, Estimate | RegressionEstimate]:
+    numbers: dict[str, RegressionEstimate] = {}
+    if not metrics.isdisjoint(REGRESSION):
+        if kept.values is None or kept.targets is None or kept.groups is None:
+            raise DecodeError("predictions without values or groups")
+        true, values = kept.targets.astype(float), kept.values.astype(float)
+        numbers = regression_estimates(true, values, kept.groups)[0]
+    if metrics <= set(REGRESSION):
+        return numbers
+    return {**numbers, **_of_classes(kept, metrics - set(REGRESSION))}
+
+
+def _of_classes(kept: Predictions, metrics: set[str]) -> dict[str, Estimate]:
     if kept.labels is None or kept.hits is None or kept.groups is None:
         raise DecodeError("predictions without labels or groups")
     if metrics <= {"accuracy"}:
@@ -80,7 +104,7 @@ def holding(
     None where no ``met`` rests on an accuracy, or where no predictions were kept from which it could be said.
     """
     met = [m for m in members if m.status is Status.MET]
-    if not met or not any(not c.upper for c in indicator.at(Step.TRAINING)):
+    if not met or not _wanted(indicator):
         return None
     found = {m.id: claims(m, indicator, directory, tested, planned) for m in met}
     if not any(found.values()):

@@ -32,7 +32,10 @@ def explain_predictions(
     if candidate.outcome is None or candidate.outcome.state is not State.TRAINED:
         return found
     try:
-        found["by_class"] = by_class(_predictions(candidate, directory), class_names)
+        kept = _predictions(candidate, directory)
+        if not kept.probabilities.shape[1]:  # it predicts numbers alone
+            return found | {"compared": compare(candidate, members, directory)}
+        found["by_class"] = by_class(kept, class_names)
     except DecodeError as error:
         return found | {"by_class_missing": str(error)}
     return found | {"compared": compare(candidate, members, directory)}
@@ -98,7 +101,7 @@ def alike(members: Sequence[Candidate], directory: RunDirectory) -> tuple[list[s
     Returns:
         Ids of both; None where there is one member, or the most accurate one's predictions cannot be compared.
     """
-    best = max(members, key=lambda m: m.value("accuracy") or 0.0, default=None)
+    best = max(members, key=lambda m: m.merit, default=None)
     if best is None or len(members) < 2:
         return None
     pairs = len(members) * (len(members) - 1) / 2

@@ -8,10 +8,12 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any, Final
 
-from nas.indicator import COSTS, LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict
+from nas.indicator import COSTS, LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict, exact_costs
 from nas.run.candidate import Candidate, State
 from nas.run.judged import not_judged
+from nas.task import Task
 
+_SIGNED: Final = tuple(m.name for m in METRICS.values() if m.least < 0)
 START: Final = "start"  # the phase in which an evaluator process starts: no candidate's own cost
 STEP_NAMES: Final[Mapping[Step, str]] = {
     Step.COST: "exact costs",
@@ -21,17 +23,21 @@ STEP_NAMES: Final[Mapping[Step, str]] = {
 }
 
 
-def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Indicator | None = None) -> dict[str, Any]:
+def explain_candidate(
+    candidate: Candidate, prototype: Candidate, indicator: Indicator | None = None, task: Task | None = None
+) -> dict[str, Any]:
     """All that is known of one candidate and how it came to be known.
 
     Args:
         candidate: of whom.
         prototype: trial 0, beside which costs and measurements are shown.
         indicator: the run's; with it, the constraints that were never judged are named as well.
+        task: the run's, whose metrics might have been measured; classification by default.
 
     Returns:
         ``id, trial, state, status, repeat_of, parent, edits, seed, effort, why`` (a sentence);
-        ``costs`` and ``measurements``: ``{metric: {"value", ..., "prototype", "ratio"}}``; ``verdicts``, each with
+        ``costs`` and ``measurements``: ``{metric: {"value", ..., "prototype", "ratio"}}``; ``element_bytes`` of an
+        activation in the file that is judged (4 in float32, 1 in int8); ``verdicts``, each with
         metric, value, low, high, bound, side, status, step and seconds; ``not_measured``: ``[{"metric", "reason"}]``;
         ``not_judged``: constraints as text, null without an indicator; ``failure``: kind, reason and log, or null;
         ``rungs``: what it showed before its last one; ``stopped``: why it was not trained to the full effort, or null;
@@ -40,6 +46,7 @@ def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Ind
     """
     outcome = candidate.outcome
     seconds = None if outcome is None or not outcome.seconds else dict(outcome.seconds)
+    known = exact_costs(candidate.cost, candidate.element_bytes)
     return {
         "id": candidate.id,
         "trial": candidate.trial,
@@ -54,10 +61,11 @@ def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Ind
         "rungs": [asdict(rung) for rung in candidate.rungs],
         "stopped": None if outcome is None else outcome.stopped,
         "inheritance": None if outcome is None or outcome.inheritance is None else asdict(outcome.inheritance),
-        "costs": {name: _beside(getattr(candidate.cost, name), getattr(prototype.cost, name)) for name in COSTS},
+        "costs": {name: _beside(known[name].value, prototype.value(name)) for name in COSTS},
+        "element_bytes": candidate.element_bytes,
         "measurements": _measurements(candidate, prototype),
         "verdicts": [_verdict(candidate, v) for v in candidate.verdicts],
-        "not_measured": _not_measured(candidate),
+        "not_measured": _not_measured(candidate, task or Task()),
         "not_judged": None if indicator is None else not_judged(candidate, indicator),
         "failure": None if outcome is None or outcome.failure is None else dict(outcome.failure),
         "seconds": seconds,
@@ -65,7 +73,10 @@ def explain_candidate(candidate: Candidate, prototype: Candidate, indicator: Ind
     }
 
 
-def _beside(value: float, prototype: float | None) -> dict[str, float | None]:
+def _beside(value: float, prototype: float | None, *, signed: bool = False) -> dict[str, float | None]:
+    """Of a ``signed`` value, such as a correlation, a quotient says nothing."""
+    if signed:
+        return {"value": value, "prototype": prototype, "ratio": None}
     return {"value": value, "prototype": prototype, "ratio": value / prototype if prototype else None}
 
 
@@ -73,7 +84,7 @@ def _measurements(candidate: Candidate, prototype: Candidate) -> dict[str, dict[
     if candidate.outcome is None:
         return {}
     return {
-        name: {**m.to_json(), **_beside(m.value, prototype.value(name))}
+        name: {**m.to_json(), **_beside(m.value, prototype.value(name), signed=name.startswith(_SIGNED))}
         for name, m in candidate.outcome.measurements.items()
     }
 
@@ -125,7 +136,7 @@ def _why(c: Candidate) -> str:
     return "trained; every constraint is met" if c.verdicts else "trained; no constraint was set"
 
 
-def _not_measured(c: Candidate) -> list[dict[str, str]]:
+def _not_measured(c: Candidate, task: Task) -> list[dict[str, str]]:
     """Metrics without a value, and why."""
     refused = refusal(c)
     if c.outcome is None:
@@ -136,7 +147,7 @@ def _not_measured(c: Candidate) -> list[dict[str, str]]:
         reason = f"{bound_text(refused)} was violated before"
     else:
         reason = "not part of this evaluation"
-    return [{"metric": name, "reason": reason} for name in METRICS if c.measurement(name) is None]
+    return [{"metric": name, "reason": reason} for name in task.metrics if c.measurement(name) is None]
 
 
 def summary(candidates: Sequence[Candidate], indicator: Indicator) -> dict[str, Any]:
@@ -194,8 +205,8 @@ def _fallen(own: Sequence[Candidate], metric: str, upper: bool, text: str, step:
 def _lot(own: Sequence[Candidate]) -> dict[str, int]:
     """Of those that should have been stopped and went on by lot: how many, and for how many that was right.
 
-    A doubt was wrong where the candidate, trained to the end, is more accurate than the member that was to dominate it,
-    or is not refuted though it was to be.
+    A doubt was wrong where the candidate, trained to the end, is more accurate than the member that was to dominate it
+    (predicts numbers with less error), or is not refuted though it was to be.
     """
     by_id = {c.id: c for c in reversed(own)}
     ended = [c for c in own if c.state is State.TRAINED and c.outcome is not None and c.outcome.stopped is None]
@@ -208,7 +219,7 @@ def _was_wrong(doubt: str, candidate: Candidate, by_id: Mapping[str, Candidate])
     if not doubt.startswith("dominated by "):
         return candidate.status is not Status.VIOLATED
     member = by_id.get(doubt.removeprefix("dominated by ").partition(":")[0])
-    return member is not None and (candidate.value("accuracy") or 0.0) > (member.value("accuracy") or 0.0)
+    return member is not None and candidate.merit > member.merit
 
 
 def spent(c: Candidate) -> float:

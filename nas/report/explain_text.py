@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from nas.indicator import LATENCY_RATIO, METRICS
+from nas.cost import INT8_BYTES
+from nas.indicator import LATENCY_RATIO, METRICS, PRIMARY
 from nas.report.explain import bound_text
 from nas.units import format_duration
 
@@ -25,7 +26,8 @@ def candidate_lines(explanation: Mapping[str, Any]) -> list[str]:
     lines.append(f"  parent: {e['parent'] or 'none'}" + (f"  effort: {e['effort']}" if e["effort"] else ""))
     lines += [f"  edit: {edit}" for edit in e["edits"]]
     lines += [*_climb(e)]
-    lines += ["", "costs (counted from the graph)", *_values(e["costs"])]
+    counted = "counted from the graph" + ", with int8 activations" * (e["element_bytes"] == INT8_BYTES)
+    lines += ["", f"costs ({counted})", *_values(e["costs"])]
     if e["measurements"]:
         lines += ["", "measured", *_values(e["measurements"])]
     lines += [*_by_class(e), *_compared(e)]
@@ -90,7 +92,9 @@ def _climb(e: Mapping[str, Any]) -> Iterator[str]:
         )
     for rung in e["rungs"]:
         doubt = "" if rung["doubt"] is None else f"; went on by lot though {rung['doubt']}"
-        yield f"  after {rung['rung']}: accuracy {rung['values'].get('accuracy', float('nan')):.1%}{doubt}"
+        shown = next(((name, rung["values"][name]) for name in PRIMARY if name in rung["values"]), None)
+        told = "nothing recorded" if shown is None else f"{shown[0]} {METRICS[shown[0]].text(shown[1])}"
+        yield f"  after {rung['rung']}: {told}{doubt}"
 
 
 def _foretold(found: Mapping[str, int]) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""What one plot shows, as numbers: accuracy in % over one cost.  Knows nothing of matplotlib."""
+"""What one plot shows, as numbers: accuracy in % over one cost.  Knows nothing of matplotlib.
+
+Of networks that predict numbers alone it is their error, and there less is better.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nas.indicator import Indicator, Status
+from nas.indicator import METRICS, PRIMARY, Indicator, Metric, Status
 from nas.report.axes import Wanted, axis_range, count_label, far_out
 from nas.run.candidate import Candidate, State
 from nas.run.front import Front
 from nas.rung import Rung
 
 _SMALLEST_ACCURACY_SPAN: Final = 5.0  # points
+_SMALLEST_ERROR_SPAN: Final = 0.02
 NOTHING_MEETS: Final = "No candidate meets the indicator"
 
 
@@ -54,7 +58,8 @@ AXES: Final = (
 class Point:
     """One trained candidate: its cost ``x``, its accuracy with the ends of its interval in %, the indicator's word.
 
-    ``stopped`` says that it was not trained to the full effort, so that its accuracy is not that of the others.
+    ``stopped`` says that it was not trained to the full effort, so that its accuracy is not that of the others.  Where
+    networks name no class, ``accuracy`` is their score instead: the error in the targets' own unit.
     """
 
     x: float
@@ -115,47 +120,72 @@ class Panel:
 
 def panel_of(axis: Axis, front: Front, candidates: Sequence[Candidate], indicator: Indicator) -> Panel:
     """Gathers what the plot of accuracy over ``axis`` shows."""
-    shown = [(c, p) for c in candidates if c.state is State.TRAINED and (p := _point(axis, c)) is not None]
-    members = sorted((p for m in front.members if (p := _point(axis, m)) is not None), key=lambda p: (p.x, -p.accuracy))
+    metric = _metric(candidates)
+    shown = [(c, p) for c in candidates if c.state is State.TRAINED and (p := _point(axis, metric, c)) is not None]
+    sign = -1 if metric.direction == "maximize" else 1
+    found = (p for m in front.members if (p := _point(axis, metric, m)) is not None)
+    members = sorted(found, key=lambda p: (p.x, sign * p.accuracy))
     prototype = next((p for c, p in shown if c.trial == 0), None)
     origin = next((c for c in candidates if c.trial == 0), None)
-    excluded = _excluded(axis, indicator, None if origin is None else origin.value(axis.metric))
+    excluded = _excluded(axis, metric, indicator, None if origin is None else origin.value(axis.metric))
     points = tuple(p for _, p in shown)
     essential = _essential(axis, members) + ([] if prototype is None else [prototype])
     nothing = front.status == "nearest" and bool(front.members)
-    accuracy = next((m.measurement("accuracy") for m in front.members), None)
+    accuracy = next((m.measurement(metric.name) for m in front.members), None)
+    efforts = _effort([c for c, _ in shown if not _stopped(c)])
     return Panel(
-        title=NOTHING_MEETS if nothing else axis.title,
+        title=NOTHING_MEETS if nothing else axis.title.replace("Accuracy", _title(metric)),
         subtitle=front.headline(),
-        accuracy_label=f"accuracy ({_effort([c for c, _ in shown if not _stopped(c)])})",
+        accuracy_label=_label(metric, efforts),
         trained=points,
         front=tuple(members),
-        steps=() if nothing else _staircase(members),
+        steps=() if nothing else _staircase(members, sign),
         prototype=prototype,
         excluded=excluded,
         xlim=_x_limits(axis, essential, points, excluded),
-        ylim=_y_limits(essential, points, excluded),
+        ylim=_y_limits(metric, essential, points, excluded),
         interval=None if accuracy is None or not members else accuracy.provenance,
         empty=f"no candidate has a measured {axis.title.split()[-1]}" if front.members else "no candidate trained yet",
     )
 
 
-def _point(axis: Axis, c: Candidate) -> Point | None:
-    x, accuracy = c.value(axis.metric), c.measurement("accuracy")
-    if x is None or x <= 0 or accuracy is None:
+def _metric(candidates: Sequence[Candidate]) -> Metric:
+    """What is drawn upwards: the score of the first candidate that has one, else accuracy."""
+    scores = (c.score() for c in candidates)
+    return METRICS[next((name for name, _ in filter(None, scores)), PRIMARY[0])]
+
+
+def _title(metric: Metric) -> str:
+    return "Accuracy" if metric.name == "accuracy" else metric.name.upper()
+
+
+def _label(metric: Metric, efforts: str) -> str:
+    """Of the vertical axis."""
+    if metric.unit == "share":
+        return f"{metric.name} ({', '.join(filter(None, ('%', efforts)))})"
+    return f"{metric.name}, less is better" + (f" ({efforts})" if efforts else "")
+
+
+def _factor(metric: Metric) -> float:
+    return 100.0 if metric.unit == "share" else 1.0
+
+
+def _point(axis: Axis, metric: Metric, c: Candidate) -> Point | None:
+    x, score, k = c.value(axis.metric), c.measurement(metric.name), _factor(metric)
+    if x is None or x <= 0 or score is None:
         return None
-    return Point(x, 100 * accuracy.value, 100 * accuracy.low, 100 * accuracy.high, c.status, _stopped(c))
+    return Point(x, k * score.value, k * score.low, k * score.high, c.status, _stopped(c))
 
 
 def _stopped(c: Candidate) -> bool:
     return c.outcome is not None and c.outcome.stopped is not None
 
 
-def _staircase(members: Sequence[Point]) -> tuple[Point, ...]:
-    """Of points ordered by cost, those more accurate than all cheaper ones."""
+def _staircase(members: Sequence[Point], sign: int) -> tuple[Point, ...]:
+    """Of points ordered by cost, those better than all cheaper ones; ``sign`` -1 where more is better, else 1."""
     steps: list[Point] = []
     for p in members:
-        if not steps or p.accuracy > steps[-1].accuracy:
+        if not steps or sign * p.accuracy < sign * steps[-1].accuracy:
             steps.append(p)
     return tuple(steps)
 
@@ -171,14 +201,16 @@ def _position(axis: Axis, x: float) -> float:
     return math.log10(x) if axis.log else x
 
 
-def _excluded(axis: Axis, indicator: Indicator, prototype: float | None) -> tuple[Excluded, ...]:
+def _excluded(axis: Axis, metric: Metric, indicator: Indicator, prototype: float | None) -> tuple[Excluded, ...]:
     """The half-planes of the bounds on this plot's two metrics; a ratio counts from the prototype's measured value."""
     out = []
     name = axis.title.split()[-1]
     for c in indicator.constraints:
         sign = ">" if c.upper else "<"
-        if c.metric == "accuracy":
-            out.append(Excluded("accuracy", 100 * c.limit, c.upper, f"accuracy {sign} {100 * c.limit:g} %"))
+        if c.metric == metric.name:
+            limit = _factor(metric) * c.limit
+            unit = " %" if metric.unit == "share" else ""
+            out.append(Excluded("accuracy", limit, c.upper, f"{metric.name} {sign} {limit:g}{unit}"))
         elif c.metric == axis.metric and not c.ratio:
             bound = f"{c.limit:g}{axis.unit}" if axis.unit else count_label(c.limit)
             out.append(Excluded("x", c.limit, c.upper, f"{name} {sign} {bound}"))
@@ -201,23 +233,28 @@ def _x_limits(
     return (10.0**low, 10.0**high) if axis.log else (max(low, 0.0), high)
 
 
-def _y_limits(essential: Sequence[Point], points: Sequence[Point], excluded: Sequence[Excluded]) -> tuple[float, float]:
+def _y_limits(
+    metric: Metric, essential: Sequence[Point], points: Sequence[Point], excluded: Sequence[Excluded]
+) -> tuple[float, float]:
     if not points:
-        return 0.0, 100.0
+        return 0.0, _factor(metric)
     ends = [v for p in essential for v in (p.accuracy, p.low, p.high)]
     bounds = [e.limit for e in excluded if e.on == "accuracy"]
     wanted = Wanted(ends, [p.accuracy for p in points], bounds)
+    if metric.unit != "share":
+        low, high = axis_range(wanted, smallest_span=_SMALLEST_ERROR_SPAN)
+        return max(low, 0.0), high
     low, high = axis_range(wanted, smallest_span=_SMALLEST_ACCURACY_SPAN)
     return max(low, -1.0), min(high, 101.0)
 
 
 def _effort(shown: Sequence[Candidate]) -> str:
-    """``%, 5 folds, 8 epochs``; where efforts differ they are listed."""
+    """``5 folds, 8 epochs``; where efforts differ they are listed, and nothing where there are none."""
     efforts = sorted({c.outcome.effort for c in shown if c.outcome is not None and c.outcome.effort is not None})
     if not efforts:
-        return "%"
+        return ""
     if len(efforts) > 1:
-        return f"%, folds x epochs: {', '.join(efforts)}"
+        return f"folds x epochs: {', '.join(efforts)}"
     rung = Rung.parse(efforts[0])
     folds, epochs = ("" if n == 1 else "s" for n in (rung.folds, rung.epochs))
-    return f"%, {rung.folds} fold{folds}, {rung.epochs} epoch{epochs}"
+    return f"{rung.folds} fold{folds}, {rung.epochs} epoch{epochs}"

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from nas.cost import Cost
-from nas.indicator import Indicator, Status, exact_costs
+from nas.indicator import METRICS, Indicator, Status
 from nas.pareto import Objective, ParetoArchive, as_losses, hypervolume
 from nas.run.candidate import Candidate, State
 from nas.run.remeasured import Remeasured, remeasured_fields
@@ -26,6 +26,7 @@ _COLUMNS: Final = (
         "peak_activation_bytes",
         "balanced_accuracy",
         "macro_f1",
+        *("rmse", "rmse_low", "rmse_high", "ccc", "pearson"),
         "parent",
         "edits",
         "effort",
@@ -103,7 +104,7 @@ class Front:
 
 def member_json(c: Candidate) -> dict[str, Any]:
     """One member of front.json; what was not measured is null."""
-    accuracy = c.measurement("accuracy")
+    accuracy, rmse = c.measurement("accuracy"), c.measurement("rmse")
     return {
         "id": c.id,
         "trial": c.trial,
@@ -116,9 +117,14 @@ def member_json(c: Candidate) -> dict[str, Any]:
         "latency_ms": c.value("latency_ms"),
         "latency_ratio": c.value("latency_ratio"),
         "size_bytes": _whole(c.value("size_bytes")),
-        "peak_activation_bytes": c.cost.peak_activation_bytes,
+        "peak_activation_bytes": _whole(c.value("peak_activation_bytes")),
         "balanced_accuracy": c.value("balanced_accuracy"),
         "macro_f1": c.value("macro_f1"),
+        "rmse": None if rmse is None else rmse.value,
+        "rmse_low": None if rmse is None else rmse.low,
+        "rmse_high": None if rmse is None else rmse.high,
+        "ccc": c.value("ccc"),
+        "pearson": c.value("pearson"),
         "parent": c.parent,
         "edits": list(c.edits),
         "effort": None if c.outcome is None else c.outcome.effort,
@@ -199,20 +205,34 @@ def front_of(
 
 
 def reference_point_of(
-    prototype: Cost, objectives: Sequence[Objective], indicator: Indicator, classes: int
+    prototype: Cost,
+    objectives: Sequence[Objective],
+    indicator: Indicator,
+    classes: int,
+    deviation: float | None = None,
 ) -> tuple[float, ...]:
-    """Chance for the accuracies; for a cost its bound, else twice the prototype's value.
+    """What is known without looking at an image: chance for the accuracies, no agreement for concordance, and so on.
 
-    The point is fixed before anything is measured.  So for a file's size its weights and 50 kB stand in, and for
-    latency a machine of 10^9 multiply-accumulates a second.
+    The error of always answering the mean for ``rmse``; for a cost its bound, else twice the prototype's value.  The
+    point is fixed before anything is measured.  So for a file's size its weights and 50 kB stand in, and for latency a
+    machine of 10^9 multiply-accumulates a second.
+
+    Args:
+        prototype, objectives, indicator: of the search.
+        classes: that the data have.
+        deviation: standard deviation of the targets, averaged over them; None where there are none.
     """
-    known = {name: m.value for name, m in exact_costs(prototype).items()}
+    known = {name: m.value for name, m in indicator.known(prototype).items()}
     known |= {"size_bytes": prototype.weight_bytes + 50_000.0, "latency_ms": prototype.macs / 1e6}
     bounds = {c.metric: c.limit for c in indicator.constraints if c.upper and not c.ratio}
     point = []
     for objective in objectives:
         if objective.direction == "maximize":
-            point.append(1.0 / classes)
+            point.append(1.0 / classes if METRICS[objective.name].unit == "share" else 0.0)
+        elif METRICS[objective.name].task == "regression":
+            if not deviation:
+                raise ValueError(f"{objective.name}: the targets' standard deviation must be above 0")
+            point.append(deviation)
         elif objective.name in bounds:
             point.append(bounds[objective.name])
         else:

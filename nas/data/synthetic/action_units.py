@@ -7,23 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.landmarks import LANDMARKS, MIRROR
+
 Activation = Mapping[int, tuple[float, float]]
 """Action unit number -> intensity 0..1 in the left and in the right half of the image; absent means 0."""
-
-LANDMARKS = 68
-
-_MIRROR_PAIRS = (
-    *((i, 16 - i) for i in range(8)),
-    *((17 + i, 26 - i) for i in range(5)),
-    (31, 35),
-    (32, 34),
-    *((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),
-    *((48, 54), (49, 53), (50, 52), (59, 55), (58, 56)),
-    *((60, 64), (61, 63), (67, 65)),
-)
-MIRROR = np.arange(LANDMARKS)
-for _left, _right in _MIRROR_PAIRS:
-    MIRROR[_left], MIRROR[_right] = _right, _left
 
 # Left half of the image and midline: landmark -> (outward, down) in face pixels at intensity 1.
 _MOVES: dict[int, dict[int, tuple[float, float]]] = {

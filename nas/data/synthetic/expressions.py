@@ -100,6 +100,33 @@ _DISTRACTORS: dict[str, tuple[int, ...]] = {
 }
 
 
+TARGET_NAMES = ("valence", "arousal")
+AFFECT: dict[str, tuple[float, float]] = {
+    "anger": (-0.6, 0.7),
+    "contempt": (-0.5, 0.2),
+    "disgust": (-0.7, 0.4),
+    "fear": (-0.6, 0.8),
+    "happy": (0.9, 0.5),
+    "sadness": (-0.8, -0.4),
+    "surprise": (0.2, 0.9),
+}
+"""Valence and arousal of each expression at full intensity: numbers of our own, placed as on the circumplex (Russell
+1980), and no ratings that people gave."""
+
+
+def affect(expression: str, activation: Activation) -> tuple[float, float]:
+    """Valence and arousal, -1..1, of a face: the expression's own times the mean intensity of the units that define it.
+
+    A unit counts as it is on the side where it is stronger; where one of several may define an expression, the
+    strongest does.
+    """
+    defining = [rule for rule in PROTOTYPES[expression] if rule.probability == 1.0]
+    strongest = [max(max(activation.get(unit, (0.0, 0.0))) for unit in rule.units) for rule in defining]
+    intensity = sum(strongest) / len(strongest)
+    valence, arousal = AFFECT[expression]
+    return valence * intensity, arousal * intensity
+
+
 def _both_sides(draw: Draw, intensity: float) -> tuple[float, float]:
     """Nearly the same intensity on both sides."""
     return (min(1.0, intensity * draw.uniform(0.9, 1.1)), min(1.0, intensity * draw.uniform(0.9, 1.1)))

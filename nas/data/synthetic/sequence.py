@@ -8,7 +8,7 @@ from nas.data.synthetic.action_units import Activation
 from nas.data.synthetic.camera import Camera, draw_camera
 from nas.data.synthetic.difficulty import Difficulty
 from nas.data.synthetic.draw import Draw
-from nas.data.synthetic.expressions import at_intensity, draw_apex
+from nas.data.synthetic.expressions import affect, at_intensity, draw_apex
 from nas.data.synthetic.frame import Frame, draw_frame
 from nas.data.synthetic.identity import Identity, draw_identity
 from nas.data.synthetic.plan import draw_plan
@@ -59,6 +59,10 @@ class Sequence:
         pose = drifted(self.start, self.end, index / (self.frames - 1))
         grain = Draw.of(self.seed, _GRAIN, self.subject, self.number, index)
         return draw_frame(self.face, at_intensity(self.apex, self.intensity(index)), pose, self.camera, grain)
+
+    def affect(self, index: int) -> tuple[float, float]:
+        """Valence and arousal, -1..1, of frame ``index`` (0 .. frames - 1)."""
+        return affect(self.expression, at_intensity(self.apex, self.intensity(index)))
 
 
 def _draw_sequence(key: tuple[int, int, int], face: Identity, expression: str, difficulty: Difficulty) -> Sequence:

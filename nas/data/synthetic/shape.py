@@ -7,7 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.synthetic.action_units import MIRROR, Activation, displacement
+from nas.data.landmarks import MIRROR
+from nas.data.synthetic.action_units import Activation, displacement
 from nas.data.synthetic.identity import Identity
 
 Points = npt.NDArray[np.float64]
