@@ -77,6 +77,16 @@ def test_it_is_decoded_once_and_again_when_a_file_changes(
     assert len(read) == 18 and len(stored(folder)) == 3
 
 
+def test_decoded_images_are_resized_into_the_cache(folder: Path, tmp_path: Path) -> None:
+    x = np.repeat(np.arange(40, dtype=np.uint8), 64).reshape(40, 8, 8)
+    np.savez(tmp_path / "set.npz", x=x, y=np.arange(40) % 2)
+    for _ in range(2):
+        data = load_dataset(tmp_path / "set.npz", image_size=12)
+        assert isinstance(data.images, np.memmap) and data.images.shape == (40, 12, 12, 1)
+        assert list(data.images[:, 5, 5, 0]) == list(range(40))
+    assert len(stored(folder)) == 1
+
+
 def test_files_that_cannot_be_read_have_no_row_also_when_it_is_opened_again(folder: Path, root: Path) -> None:
     whole = (root / "happy/1.png").read_bytes()
     (root / "happy/1.png").write_bytes(whole[: len(whole) // 2])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 data = typer.Typer(no_args_is_help=True, help="Look at a data set, convert it, or write the synthetic one.")
 app.add_typer(data, name="data")
-Path_ = Annotated[str, typer.Argument(help="'synthetic', or a path, as in nas search.")]
+Path_ = Annotated[str, typer.Argument(help="'synthetic', tfds:NAME, or a path; docs/data.md lists what is read.")]
 Labels = Annotated[str | None, typer.Option(help="Label map, preset or YAML file (see: nas labels).")]
 ImageSize = Annotated[int | None, typer.Option(help="Side to which images are brought.")]
 

@@ -45,7 +45,9 @@ def search(
     ] = "emotionnet-nano",
     data: Annotated[
         str,
-        typer.Option(help="'synthetic', or a path: CK+ as distributed, CK+48, one folder a class, or .npz (x, y)."),
+        typer.Option(
+            help="'synthetic', tfds:NAME, or a path: one folder a class, .npz, csv, CK+ ...; docs/data.md lists all."
+        ),
     ] = "synthetic",
     task: Annotated[
         str,

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class CachedRows:
     """Rows of one shape, in memory or mapped from a file.
 
     Attributes:
@@ -98,7 +98,7 @@ def decoded(
     channels: int,
     progress: Progress | None = None,
     boxes: npt.NDArray[np.int64] | None = None,
-) -> Rows:
+) -> CachedRows:
     """The pixels of ``files``, decoded once: above 200 MB they are kept in the cache and mapped from there.
 
     Args:
@@ -138,7 +138,7 @@ def cached_rows(
     rows: Callable[[], Iterator[npt.NDArray[Any] | None]],
     form: Form,
     least_bytes: int | None = None,
-) -> Rows:
+) -> CachedRows:
     """The rows that ``rows`` makes; from the cache where they are there already, into it where they are large.
 
     Args:
@@ -171,20 +171,20 @@ def cached_rows(
     _refuse_too_much(form, reason)
     made = _in_memory(rows(), form)
     size = f"{form.total_bytes / 1e9:.1f} GB"
-    return Rows(made.values, made.kept, (f"{reason}: {size} of images are kept in memory, in each process",))
+    return CachedRows(made.values, made.kept, (f"{reason}: {size} of images are kept in memory, in each process",))
 
 
-def _in_memory(rows: Iterator[npt.NDArray[Any] | None], form: Form) -> Rows:
+def _in_memory(rows: Iterator[npt.NDArray[Any] | None], form: Form) -> CachedRows:
     values = np.empty((form.count, *form.shape), form.dtype)
     kept: list[int] = []
     for index, row in enumerate(rows):
         if row is not None:
             values[len(kept)] = row
             kept.append(index)
-    return Rows(values[: len(kept)], np.array(kept, np.int64))
+    return CachedRows(values[: len(kept)], np.array(kept, np.int64))
 
 
-def _mapped(path: Path, form: Form) -> Rows | None:
+def _mapped(path: Path, form: Form) -> CachedRows | None:
     """What lies in the cache under ``path``: the rows, then one byte for each that was asked for, 1 where it was made.
 
     None where nothing does, or what does has another length than it must have.
@@ -201,7 +201,7 @@ def _mapped(path: Path, form: Form) -> Rows | None:
     if size != len(kept) * form.row_bytes + form.count:
         return None
     values = np.memmap(path, form.dtype, "r", 0, (len(kept), *form.shape))
-    return Rows(values, kept.astype(np.int64))
+    return CachedRows(values, kept.astype(np.int64))
 
 
 def _write(path: Path, rows: Iterator[npt.NDArray[Any] | None], form: Form) -> None:
