@@ -19,12 +19,10 @@ from nas.data.folds import Split, make_split
 from nas.deploy.pick import WORDS, pick
 from nas.errors import DecodeError, InputError, NotCertifiedError
 from nas.evaluation.bundle import Bundle
-from nas.evaluation.job import Job, Setup
-from nas.evaluation.limits import Limits
+from nas.evaluation.job import Job
 from nas.evaluation.train import Recipe
-from nas.execution.bundled import bundled
-from nas.execution.deadline import Deadline
-from nas.execution.drive import drive, foresee, ready
+from nas.execution.drive import foresee, ready
+from nas.execution.trained import setup_of, train
 from nas.report.claims import put_to_the_test
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate
@@ -79,7 +77,8 @@ class Finalists:
         """
         if not self.protocol.everyone:
             return search_folds(self.settings, self.dataset, self.split, self.protocol.folds)
-        return make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
+        split = make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
+        return self.settings.preparation.marked(split)
 
 
 def certify(finalists: Finalists, watcher: Watcher) -> list[Certificate]:
@@ -202,17 +201,8 @@ class _Certification:
             return
         state = Trainings(todo, self._directory, self._ledger, self._watcher)
         settings, pool = self._of.settings, self._of.workers
-        setup = Setup(
-            self._of.candidates[0].network().graph(),
-            settings.indicator,
-            full_recipe(settings.recipe),
-            max(int(pool.cpus), 1),
-            pool.gpus > 0,
-            Limits(None, settings.limits.memory_bytes),  # the time that a candidate may take is for a search's effort
-            settings.quantized,
-        )
-        with bundled(bundle) as path:
-            drive(state, setup, path, pool, Deadline(None), self._directory, self._watcher)
+        setup = setup_of(self._of.candidates[0].network().graph(), settings, full_recipe(settings.recipe), pool)
+        train(state, setup, bundle, pool, self._directory, self._watcher)
         self._failures.update(state.failures)
 
     def _issue(self, finalist: Candidate, event: str, *, aside: bool) -> Certificate:
