@@ -9,31 +9,22 @@ MIT licence).
 from __future__ import annotations
 
 import argparse
-import gzip
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nas.data.idx import FASHION_CLASSES, read_idx
+
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")
-CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
-
-
-def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """The array of a gzipped IDX file of unsigned bytes: two zeros, type 8, rank, big-endian sizes, values."""
-    content = gzip.decompress(path.read_bytes())
-    if content[:3] != b"\x00\x00\x08":
-        raise SystemExit(f"{path}: no IDX file of unsigned bytes")
-    shape = np.frombuffer(content, ">u4", content[3], 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
 def subset(source: Path, images: int, size: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """``images`` of the training images, the same number of each class, at ``size`` a side, and their classes."""
     x, y = (read_idx(source / f"train-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1"))
     rng = np.random.default_rng(seed)
-    each = images // len(CLASSES)
+    each = images // len(FASHION_CLASSES)
     chosen = np.sort(np.concatenate([rng.choice(np.flatnonzero(y == k), each, replace=False) for k in range(10)]))
     scaled = [Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR) for image in x[chosen]]
     return np.stack([np.asarray(image) for image in scaled]), y[chosen].astype(np.int64)
@@ -48,7 +39,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=INSTALLED)
     arguments = parser.parse_args()
     x, y = subset(arguments.source, arguments.images, arguments.size, arguments.seed)
-    np.savez_compressed(arguments.out, x=x, y=y, classes=np.array(CLASSES))
+    np.savez_compressed(arguments.out, x=x, y=y, classes=np.array(FASHION_CLASSES))
     print(f"{arguments.out}: {len(y)} images of {x.shape[1]}x{x.shape[2]}, {np.bincount(y)[0]} a class")
 
 

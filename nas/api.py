@@ -15,7 +15,10 @@ from nas.data.baseline import linear_baseline, value_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
 from nas.data.inspect import inspect
-from nas.data.recognise import load_dataset
+from nas.data.labels import LabelMap, load_label_map
+from nas.data.leaks import guard
+from nas.data.preparation import Preparation
+from nas.data.recognise import is_name, load_dataset
 from nas.deploy.fingerprint import fingerprint
 from nas.devices.foresight import EVENT, check_useful, foresight_of, tally
 from nas.devices.predicted import PredictedDevice
@@ -43,6 +46,7 @@ from nas.run.remeasured import Remeasured, remeasured_in
 from nas.run.variants import Variant, variant_rows, variants_of
 from nas.rung import Ladder, Rung
 from nas.settings import (
+    DEFAULT_HOLDOUT,
     DEFAULT_TIME_S,
     ExecutorName,
     Materials,
@@ -79,11 +83,13 @@ class SearchOptions:
             to be stopped before that.
         inherit: whether a candidate starts from the trained weights of its nearest relative.
         probe: whether trained networks are probed, for which edit to try and which channels to keep.
-        quantized: whether candidates are judged by their int8 file (accuracy, size and latency) instead of the float32
-            one.
+        quantized: whether candidates are judged by their int8 file (accuracy, size, latency, one byte an activation)
+            instead of the float32 one.
         folds: how many there are; fold k is the same for all candidates.
-        holdout: share of the subjects that the search never touches.
+        holdout: share of the subjects that the search never touches; None is 0.2, or the official test part (else the
+            validation part) of data that have one.  A number puts official parts together.
         image_size: side to which images are brought; None leaves it to the data.
+        preparation: what is done to the data before they are split, and whether a split that leaks is allowed.
         workers: where candidates are evaluated.
         recipe: how they are trained.
         limits: time and memory that one candidate may use.
@@ -101,8 +107,9 @@ class SearchOptions:
     probe: bool = True
     quantized: bool = False
     folds: int = 5
-    holdout: float = 0.2
+    holdout: float | None = None
     image_size: int | None = None
+    preparation: Preparation = field(default_factory=Preparation)
     workers: Workers = field(default_factory=Workers)
     recipe: Recipe = field(default_factory=Recipe)
     limits: Limits = field(default_factory=Limits)
@@ -128,6 +135,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     space: str | Path | SearchSpace = "emotionnet-nano",
     indicator: str | Path | Indicator = "emotionnet-nano",
     dataset: str | Path | Dataset = "synthetic",
+    labels: str | Path | LabelMap | None = None,
     objectives: Sequence[str] | None = None,
     budget: int | None = None,
     time_s: float | None = None,
@@ -145,6 +153,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         space: a preset's name, a YAML file, ``package.module:object``, or a search space.
         indicator: a preset's name, a YAML file, or an indicator.
         dataset: ``synthetic``, a path (CK+, CK+48, class folders, ``.npz``), or a data set.
+        labels: a preset's name, a YAML file, or a label map: the classes that the data get; None keeps theirs.
         objectives: one to four metrics; accuracy (for regression alone rmse) and params by default.
         budget: how many candidates are evaluated at most.
         time_s: seconds after which nothing more is begun, and what runs is put back; 270 where neither this nor a
@@ -171,20 +180,24 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     pool = replace(options.workers, executor=executor, workers=workers)
     foresee(pool)
     wanted = wanted_of(options.task, options.landmarks)
-    data = load_dataset(dataset, image_size=options.image_size, wanted=wanted)
+    preparation = _preparation(options, labels)
+    data = preparation.prepared(load_dataset(dataset, image_size=options.image_size, wanted=wanted))
     task = task_of(data, options.task, options.landmarks)
     loaded = load_space(space)
     fitted = fitted_to(loaded, data.input_shape, len(data.class_names), task)
-    split = make_split(data, folds=options.folds, holdout=options.holdout, seed=seed)
+    holdout = DEFAULT_HOLDOUT if options.holdout is None else options.holdout
+    split = make_split(data, folds=options.folds, holdout=holdout, seed=seed)
+    preparation = replace(preparation, leaky=guard(data, split, allow=preparation.allow_leaks))
+    split = preparation.marked(split)
     settings = Settings(
         space=describe_space(space, loaded),
-        indicator=load_indicator(indicator),
+        indicator=load_indicator(indicator).of_file(int8=options.quantized),
         objectives=task.objectives if objectives is None else tuple(objectives),
         data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
         data_fingerprint=data.fingerprint,
         image_size=options.image_size,
         folds=options.folds,
-        holdout=options.holdout,
+        holdout=holdout,
         split_hash=split.hash,
         ladder=options.effort if isinstance(options.effort, tuple) else (options.effort,),
         inherit=options.inherit,
@@ -199,6 +212,7 @@ def search(  # noqa: PLR0913 - the interface that users rely on
         limits=options.limits,
         predicted_device=options.predicted_device,
         predicted_bound_ms=options.predicted_bound_ms,
+        preparation=preparation,
         task=task,
     )
     materials = Materials(fitted, settings.indicator, data, split)
@@ -916,8 +930,16 @@ def _deadline(budget: int | None, time_s: float | None) -> Deadline:
     return Deadline(DEFAULT_TIME_S if budget is None and time_s is None else time_s)
 
 
+def _preparation(options: SearchOptions, labels: str | Path | LabelMap | None) -> Preparation:
+    """What is done to the data; a hold-out that was asked for is drawn, whatever official part there is."""
+    chosen = options.preparation
+    if labels is not None:
+        chosen = replace(chosen, labels=load_label_map(labels))
+    return chosen if options.holdout is None else replace(chosen, ignore_parts=True)
+
+
 def _absolute(source: str | Path) -> str:
-    return str(source) if str(source) == "synthetic" else str(Path(source).resolve())
+    return str(source) if is_name(str(source)) else str(Path(source).resolve())
 
 
 def _check(settings: Settings, materials: Materials) -> tuple[float, ...]:

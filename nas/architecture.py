@@ -16,7 +16,7 @@ from nas.cost import Cost, cost_of
 from nas.errors import DecodeError
 from nas.graph import Graph
 
-_BUILT_IN: Final = {"residual": "nas.families.residual", "headed": "nas.families.headed"}
+_BUILT_IN: Final = {name: f"nas.families.{name}" for name in ("residual", "xception", "inverted", "headed")}
 _ID_DIGITS: Final = 12
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Final
 
-from nas.certificates.certificate import SCHEMA, Certificate, composed, file_entry
+from nas.certificates.certificate import SCHEMA, UNSAID, Certificate, class_bounds, composed, file_entry
 from nas.certificates.ledger import BEGUN, CERTIFIED, CHECKED, SPENT, Key, Ledger
 from nas.certificates.protocol import CertifyProtocol, fresh_seeds
 from nas.certificates.text import markdown
@@ -19,13 +19,10 @@ from nas.data.folds import Split, make_split
 from nas.deploy.pick import WORDS, pick
 from nas.errors import DecodeError, InputError, NotCertifiedError
 from nas.evaluation.bundle import Bundle
-from nas.evaluation.job import Job, Setup
-from nas.evaluation.limits import Limits
+from nas.evaluation.job import Job
 from nas.evaluation.train import Recipe
-from nas.execution.bundled import bundled
-from nas.execution.deadline import Deadline
-from nas.execution.drive import drive, foresee, ready
-from nas.indicator import METRICS, Step
+from nas.execution.drive import foresee, ready
+from nas.execution.trained import setup_of, train
 from nas.report.claims import put_to_the_test
 from nas.run.atomic import write_atomic
 from nas.run.candidate import Candidate
@@ -80,7 +77,8 @@ class Finalists:
         """
         if not self.protocol.everyone:
             return search_folds(self.settings, self.dataset, self.split, self.protocol.folds)
-        return make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
+        split = make_split(self.dataset, folds=self.protocol.folds, holdout=0.0, seed=self.settings.seed)
+        return self.settings.preparation.marked(split)
 
 
 def certify(finalists: Finalists, watcher: Watcher) -> list[Certificate]:
@@ -203,17 +201,8 @@ class _Certification:
             return
         state = Trainings(todo, self._directory, self._ledger, self._watcher)
         settings, pool = self._of.settings, self._of.workers
-        setup = Setup(
-            self._of.candidates[0].network().graph(),
-            settings.indicator,
-            full_recipe(settings.recipe),
-            max(int(pool.cpus), 1),
-            pool.gpus > 0,
-            Limits(None, settings.limits.memory_bytes),  # the time that a candidate may take is for a search's effort
-            settings.quantized,
-        )
-        with bundled(bundle) as path:
-            drive(state, setup, path, pool, Deadline(None), self._directory, self._watcher)
+        setup = setup_of(self._of.candidates[0].network().graph(), settings, full_recipe(settings.recipe), pool)
+        train(state, setup, bundle, pool, self._directory, self._watcher)
         self._failures.update(state.failures)
 
     def _issue(self, finalist: Candidate, event: str, *, aside: bool) -> Certificate:
@@ -246,7 +235,7 @@ class _Certification:
         key, folder = self._key(finalist), self._directory.models / finalist.id
         mine = [t for t in self._trainings() if t.job.id == finalist.id]
         aside = [t for t in self._aside() if t.job.id == finalist.id and with_aside]
-        trained = [c for c in settings.indicator.at(Step.TRAINING) if METRICS[c.metric].task == "classification"]
+        trained = class_bounds(settings.indicator)
         return {
             "schema": SCHEMA,
             "id": finalist.id,
@@ -286,7 +275,11 @@ class _Certification:
 
 def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two certificates say the same, whenever and wherever they were issued."""
-    return all(old.get(name) == new.get(name) for name in {*old, *new} - _PASSING)
+    recipes = ({**UNSAID, **told.get("recipe", {})} for told in (old, new))
+    known = {*old, *new} - _PASSING - {"recipe"}
+    return len({json.dumps(recipe, sort_keys=True) for recipe in recipes}) == 1 and all(
+        old.get(name) == new.get(name) for name in known
+    )
 
 
 def prepare(pool: Workers, **given: Any) -> Workers:

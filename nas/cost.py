@@ -11,6 +11,7 @@ from nas.errors import DecodeError
 from nas.graph import Graph, Op
 
 BYTES: Final = 4  # float32
+INT8_BYTES: Final = 1
 _LARGEST: Final = 2**63 - 1
 _IN_PLACE: Final = frozenset({"bn", "relu", "softmax"})
 

@@ -185,13 +185,13 @@ class GraphBuilder:
         shape = (-(-h // stride), -(-w // stride), channels)
         return self._append(Op(name, "conv", (x,), shape, kernel, stride, bias, zero))
 
-    def inner_conv(self, x: int, name: str, channels: int, *, kernel: int, bias: bool) -> int:
-        """A convolution whose window stays inside the image (``valid``): each side loses kernel - 1."""
+    def inner_conv(self, x: int, name: str, channels: int, *, kernel: int, stride: int = 1, bias: bool) -> int:
+        """A convolution whose window stays inside the image (``valid``): each side loses kernel - 1, then strides."""
         h, w, _ = self._ops[x].shape
         if min(h, w) < kernel:
             raise InputError(f"{name}: a window of {kernel}x{kernel} does not fit into {h}x{w}; give larger images")
-        shape = (h - kernel + 1, w - kernel + 1, channels)
-        return self._append(Op(name, "conv", (x,), shape, kernel, 1, bias, padding="valid"))
+        shape = (-(-(h - kernel + 1) // stride), -(-(w - kernel + 1) // stride), channels)
+        return self._append(Op(name, "conv", (x,), shape, kernel, stride, bias, padding="valid"))
 
     def depthwise(self, x: int, name: str, *, kernel: int, stride: int = 1, bias: bool) -> int:
         """A depthwise convolution with one filter a channel."""

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nas import units
-from nas.cost import Cost
+from nas.cost import BYTES, INT8_BYTES, Cost
+from nas.decoding import field
 from nas.errors import DecodeError, InputError
 from nas.measurement import Measurement, is_number
 from nas.presets import resolve
@@ -198,11 +199,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Indicator:
-    """Constraints in the order in which they are evaluated: cheapest first."""
+    """Constraints in the order in which they are evaluated: cheapest first.
+
+    Attributes:
+        constraints: the bounds.
+        element_bytes: of one activation in the file that is judged: 4 of a float32 one, 1 of an int8 one.
+    """
 
     constraints: tuple[Constraint, ...] = ()
+    element_bytes: int = BYTES
 
     def __post_init__(self) -> None:
+        if self.element_bytes not in (BYTES, INT8_BYTES):
+            raise InputError(f"{self.element_bytes!r:.80} bytes an activation: use {BYTES} (float32) or {INT8_BYTES}")
         ordered = tuple(sorted(self.constraints, key=lambda c: (c.step, list(METRICS).index(c.metric), c.upper)))
         object.__setattr__(self, "constraints", ordered)
         for minimum in (c for c in ordered if not c.upper):
@@ -227,14 +236,28 @@ class Indicator:
         """Verdicts of the constraints of ``steps`` whose metric is known, cheapest first."""
         return tuple(c.judge(measurements[c.measured], seconds) for c in self.at(*steps) if c.measured in measurements)
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """Plain data, in order."""
-        return [asdict(c) for c in self.constraints]
+    def of_file(self, *, int8: bool) -> Indicator:
+        """The same bounds on networks that are judged by their int8 file, or by their float32 one."""
+        return replace(self, element_bytes=INT8_BYTES if int8 else BYTES)
+
+    def known(self, cost: Cost) -> dict[str, Measurement]:
+        """The exact costs of a network, as this judges them."""
+        return exact_costs(cost, self.element_bytes)
+
+    def to_json(self) -> list[dict[str, Any]] | dict[str, Any]:
+        """Plain data: the constraints in order, beside the bytes of an activation where these are not float32's."""
+        constraints = [asdict(c) for c in self.constraints]
+        if self.element_bytes == BYTES:
+            return constraints
+        return {"element_bytes": self.element_bytes, "constraints": constraints}
 
     @classmethod
-    def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Indicator:
+    def from_json(cls, data: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> Indicator:
         """Reads what :meth:`to_json` wrote.  Raises DecodeError on anything else."""
         try:
+            if isinstance(data, Mapping):
+                element_bytes = field(data, "element_bytes", int)
+                return replace(cls.from_json(field(data, "constraints", list)), element_bytes=element_bytes)
             return cls(tuple(Constraint(**c) for c in data))
         except (TypeError, InputError) as error:
             raise DecodeError(f"not an indicator: {error}") from error
@@ -246,14 +269,23 @@ def overall(verdicts: Iterable[Verdict]) -> Status:
     return next((s for s in (Status.VIOLATED, Status.UNDECIDED) if s in statuses), Status.MET)
 
 
-def exact_cost(cost: Cost, name: str) -> Measurement:
-    """One of the metrics that are known from the graph alone."""
-    return Measurement.exact(getattr(cost, name), METRICS[name].unit, "counted from the graph")
+def exact_cost(cost: Cost, name: str, element_bytes: int = BYTES) -> Measurement:
+    """One of the metrics that are known from the graph alone.
+
+    Args:
+        cost: counted in float32.
+        name: of the metric.
+        element_bytes: of one activation in the file that is judged; it scales ``peak_activation_bytes`` alone.
+    """
+    value, provenance = getattr(cost, name), "counted from the graph"
+    if name == "peak_activation_bytes" and element_bytes != BYTES:
+        value, provenance = value * element_bytes // BYTES, "counted from the graph, with int8 activations"
+    return Measurement.exact(value, METRICS[name].unit, provenance)
 
 
-def exact_costs(cost: Cost) -> dict[str, Measurement]:
+def exact_costs(cost: Cost, element_bytes: int = BYTES) -> dict[str, Measurement]:
     """All of them."""
-    return {name: exact_cost(cost, name) for name in COSTS}
+    return {name: exact_cost(cost, name, element_bytes) for name in COSTS}
 
 
 class ConstraintSpec(StrictModel):

@@ -18,7 +18,7 @@ from nas.errors import EnvironmentStopError, InputError
 from nas.evaluation.job import Job
 from nas.graph import Graph
 from nas.heritage import RECENT, Heritage
-from nas.indicator import Indicator, Status, Step, Verdict, exact_costs, overall
+from nas.indicator import Indicator, Status, Step, Verdict, overall
 from nas.pareto import Objective
 from nas.probing import Probing
 from nas.race import Race, Seen, trained_values
@@ -321,6 +321,7 @@ class Search:
             edits=tuple(asked.lineage.get("edits", ())),
             seed=plan.seed,
             cost=architecture.cost() if original is None else self._candidates[original].cost,
+            element_bytes=plan.indicator.element_bytes,
             repeat_of=original,
         )
         if original is None:
@@ -349,7 +350,7 @@ class Search:
         """Records a candidate that its exact costs refuse, or its latency for certain; the prototype is trained."""
         if candidate.id == self._prototype.id:
             return
-        verdicts = self._plan.indicator.judge(exact_costs(candidate.cost), (Step.COST,), 0.0)
+        verdicts = self._plan.indicator.judge(self._plan.indicator.known(candidate.cost), (Step.COST,), 0.0)
         refused: Outcome | None = Outcome(State.REJECTED, verdicts)
         if overall(verdicts) is not Status.VIOLATED:
             refused = self._foreseen(candidate, verdicts)

@@ -18,7 +18,7 @@ def _folder(kind: str) -> Path:
 
 
 def preset_names(kind: str) -> list[str]:
-    """Names of the presets of ``kind`` (``search_spaces`` or ``constraints``)."""
+    """Names of the presets of ``kind`` (``search_spaces``, ``constraints`` or ``label_maps``)."""
     return sorted(path.stem for path in _folder(kind).glob("*.yaml"))
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from nas.errors import InputError
 from nas.evaluation.augment import Augmentation
-from nas.evaluation.train import Recipe, Schedule, TargetLoss
+from nas.evaluation.train import ClassWeights, Recipe, Schedule, TargetLoss
 from nas.run.atomic import write_atomic
 from nas.rung import Ladder, Rung, checked_ladder
 from nas.yamlfile import StrictModel, parse_yaml
@@ -33,6 +33,7 @@ class _RecipeSpec(StrictModel):
     schedule: Schedule = Recipe.schedule
     label_smoothing: _Share = Recipe.label_smoothing
     weight_decay: _Share = Recipe.weight_decay
+    class_weights: ClassWeights = Recipe.class_weights
     target_weight: Annotated[float, Field(gt=0, le=1000)] = Recipe.target_weight
     target_loss: TargetLoss = Recipe.target_loss
     soft_labels: bool = Recipe.soft_labels

@@ -14,10 +14,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from nas import decoding
+from nas.cost import INT8_BYTES
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
 from nas.data.landmarks import LANDMARKS
-from nas.data.recognise import load_dataset
+from nas.data.preparation import Preparation
+from nas.data.recognise import is_name, load_dataset
 from nas.devices.predicted import PredictedDevice
 from nas.errors import DecodeError, InputError, NasError
 from nas.evaluation.job import recipe_from_json
@@ -26,12 +28,13 @@ from nas.evaluation.train import Recipe
 from nas.indicator import Indicator, load_indicator
 from nas.measurement import is_number
 from nas.rung import Ladder, Rung, checked_ladder
-from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space, space_of
+from nas.space import FAMILIES, SearchSpace, fit_to_data, load_space
 from nas.task import Task, check_metrics, head_for
 from nas.yamlfile import StrictModel
 
 ExecutorName = Literal["ray", "local"]
 DEFAULT_TIME_S: Final = 270.0  # with its end, a second look at latencies, and an export, under five minutes
+DEFAULT_HOLDOUT: Final = 0.2
 _MAX_BATCH: Final = 1_000_000
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "space": (dict,),
@@ -50,6 +53,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 # Runs of the first version have none.
 _LATER: Final = (
     *("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms", "quantized"),
+    "preparation",
     "task",
 )
 
@@ -124,12 +128,15 @@ class Settings:
     predicted_device: PredictedDevice | None = None
     predicted_bound_ms: float | None = None
     quantized: bool = False
+    preparation: Preparation = field(default_factory=Preparation)
     task: Task = field(default_factory=Task)
 
     @property
     def judged_file(self) -> str:
         """What a caption says of the files that were judged; nothing for float32 ones."""
-        return "; accuracy, size and latency are those of int8 files, quantized after training" * self.quantized
+        activations = ", peak activations" * (self.indicator.element_bytes == INT8_BYTES)
+        judged = f"; accuracy, size{activations} and latency are those of int8 files, quantized after training"
+        return judged * self.quantized
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
@@ -143,6 +150,7 @@ class Settings:
             "recipe": asdict(self.recipe),
             "limits": asdict(self.limits),
             "predicted_device": None if self.predicted_device is None else self.predicted_device.to_json(),
+            "preparation": self.preparation.to_json(),
             "task": self.task.to_json(),
         }
 
@@ -166,6 +174,9 @@ class Settings:
                     "predicted_device": _predicted_device(data),
                     "predicted_bound_ms": _predicted_bound(data),
                     "quantized": decoding.of_kind(data.get("quantized", False), "quantized", bool),
+                    "preparation": Preparation.from_json(
+                        decoding.of_kind(data.get("preparation", {}), "preparation", dict)
+                    ),
                     "task": Task.from_json(data.get("task")),
                 }
             )
@@ -201,6 +212,8 @@ def _recipe(data: Mapping[str, Any]) -> Recipe:
         raise DecodeError(f"recipe: batch {recipe.batch!r:.80} must be a whole number in 1..{_MAX_BATCH}")
     if recipe.schedule not in ("cosine", "paper"):
         raise DecodeError(f"recipe: schedule {recipe.schedule!r:.80} is neither cosine nor paper")
+    if recipe.class_weights not in ("none", "balanced"):
+        raise DecodeError(f"recipe: class_weights {recipe.class_weights!r:.80} is neither none nor balanced")
     if not is_number(recipe.learning_rate) or recipe.learning_rate <= 0:
         raise DecodeError(f"recipe: learning_rate {recipe.learning_rate!r:.80} must be a number above 0")
     for name, value in (("label_smoothing", recipe.label_smoothing), ("weight_decay", recipe.weight_decay)):
@@ -246,7 +259,7 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
             raise InputError("this run's space was given as a Python object: pass it again from Python, as space=...")
         return load_space(source)
     try:
-        return space_of(FAMILIES[spec["family"]].model_validate(spec))
+        return FAMILIES[spec["family"]].model_validate(spec).space()
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
@@ -301,6 +314,7 @@ def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = Non
     if not isinstance(dataset, Dataset):
         source, wanted = dataset or _data_source(settings), settings.task.wanted
         dataset = load_dataset(source, image_size=settings.image_size, wanted=wanted)
+    dataset = settings.preparation.prepared(dataset)
     if dataset.fingerprint != settings.data_fingerprint:
         raise InputError(
             f"{settings.data_source or 'the data'}: fingerprint {dataset.fingerprint}, the run was started on "
@@ -312,13 +326,17 @@ def recorded_data(settings: Settings, dataset: str | Path | Dataset | None = Non
             f"the folds come out differently (hash {split.hash}, was {settings.split_hash}): another version of "
             "scikit-learn? Start a new search, or install the versions named in run.yaml"
         )
-    return dataset, split
+    return dataset, settings.preparation.marked(split)
 
 
 def check_task(settings: Settings, dataset: Dataset) -> None:
     """Raises InputError where objectives, constraints or the recipe do not go with the task on this data."""
-    task, recipe = settings.task, settings.recipe
-    check_metrics(task, settings.objectives, settings.indicator)
+    check_metrics(settings.task, settings.objectives, settings.indicator)
+    check_training(settings.task, settings.recipe, dataset)
+
+
+def check_training(task: Task, recipe: Recipe, dataset: Dataset) -> None:
+    """Raises InputError where the recipe does not go with the task on this data."""
     if task.landmarks not in (0, LANDMARKS) and recipe.augmentation.flip:
         raise InputError(
             f"{task.landmarks} landmarks: which of them change places in a mirrored image is known of {LANDMARKS} "
@@ -340,7 +358,7 @@ def search_folds(settings: Settings, dataset: Dataset, split: Split, folds: int)
     other = make_split(dataset, folds=folds, holdout=settings.holdout, seed=settings.seed)
     if not np.array_equal(other.holdout, split.holdout):
         raise NasError("the subjects set aside are not those of the search; please report this")
-    return other
+    return settings.preparation.marked(other)
 
 
 def _data_source(settings: Settings) -> str:
@@ -348,7 +366,7 @@ def _data_source(settings: Settings) -> str:
     source = settings.data_source
     if source is None:
         raise InputError("this run's data was given as a Python object: pass it again, as dataset=...")
-    if source != "synthetic" and not os.path.exists(source):
+    if not is_name(source) and not os.path.exists(source):
         raise InputError(f"{source}: the run's data is not there any more; say where it is now with --data PATH")
     return source
 

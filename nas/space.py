@@ -13,18 +13,24 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from nas.architecture import Architecture, Edit
 from nas.errors import InputError
-from nas.families.residual_space import ResidualSpace, ResidualSpaceSpec
+from nas.families.inverted import InvertedSpaceSpec
+from nas.families.residual_space import ResidualSpaceSpec
+from nas.families.xception import XceptionSpaceSpec
 from nas.head import Head
 from nas.headed_space import HeadedSpace, ProvableHeadedSpace
 from nas.presets import resolve
 from nas.shrink import halvings
-from nas.yamlfile import StrictModel, parse_yaml, read_yaml
+from nas.yamlfile import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
     from optuna.distributions import BaseDistribution
 
-FAMILIES: Final[Mapping[str, type[StrictModel]]] = {"residual": ResidualSpaceSpec}
+FAMILIES: Final[Mapping[str, type[ResidualSpaceSpec | XceptionSpaceSpec | InvertedSpaceSpec]]] = {
+    "residual": ResidualSpaceSpec,
+    "xception": XceptionSpaceSpec,
+    "inverted": InvertedSpaceSpec,
+}
 
 
 @runtime_checkable
@@ -91,14 +97,7 @@ def load_space(source: str | Path | SearchSpace) -> SearchSpace:
     spec = FAMILIES.get(family) if isinstance(family, str) else None
     if spec is None:
         raise InputError(f"{path}: family: {family!r} is not known; use one of {', '.join(sorted(FAMILIES))}")
-    return space_of(parse_yaml(path, spec))
-
-
-def space_of(spec: StrictModel) -> SearchSpace:
-    """The space that a parsed YAML file describes."""
-    if isinstance(spec, ResidualSpaceSpec):
-        return ResidualSpace(spec)
-    raise InputError(f"{type(spec).__name__} describes no search space")
+    return parse_yaml(path, spec).space()
 
 
 def fit_to_data(

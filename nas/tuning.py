@@ -27,7 +27,9 @@ from nas.recipes import write_recipe
 from nas.run.journal import DAMAGE, repair_tail
 from nas.run.lock import locked
 from nas.rung import Rung
-from nas.space import SearchSpace, fit_to_data, load_space
+from nas.settings import check_training, fitted_to
+from nas.space import SearchSpace, load_space
+from nas.task import task_of, wanted_of
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -50,6 +52,8 @@ class TuneOptions:
         recipe: the one to start from, and to compare with; its batch and mirroring stay.
         seed: of the folds, the proposals, and of the training, which is the same for all recipes.
         threads: of TensorFlow.
+        task: what networks answer, ``classification`` or ``both``: recipes are compared by accuracy.
+        landmarks: whether the data's landmarks are a second input.
     """
 
     effort: Rung = field(default_factory=lambda: Rung(1, 12))
@@ -59,6 +63,8 @@ class TuneOptions:
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
     threads: int = 1
+    task: str = "classification"
+    landmarks: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,13 +127,18 @@ def tune(
     options = options or TuneOptions()
     _check(trials, time_s, options)
     deadline = Deadline(time_s)
-    data = load_dataset(dataset, image_size=options.image_size)
-    fitted = fit_to_data(load_space(space), data.input_shape, len(data.class_names))
+    data = load_dataset(dataset, image_size=options.image_size, wanted=wanted_of(options.task, options.landmarks))
+    task = task_of(data, options.task, options.landmarks)
+    if not task.classifies:
+        raise InputError("nas tune compares recipes by accuracy: give --task classification or both")
+    check_training(task, options.recipe, data)
+    fitted = fitted_to(load_space(space), data.input_shape, len(data.class_names), task)
     split = make_split(data, folds=options.folds, holdout=options.holdout, seed=options.seed)
     folder = _folder(Path(out))
     what: dict[str, Any] = {"prototype": fitted.prototype.id, "data": data.fingerprint, "split": split.hash}
     what |= {"effort": str(options.effort), "recipe": asdict(options.recipe), "seed": options.seed}
-    with locked(folder / ".lock"), bundled(Bundle.of(data, split)) as bundle:
+    what |= {} if task.plain else {"task": task.to_json()}
+    with locked(folder / ".lock"), bundled(Bundle.of(data, split, task)) as bundle:
         study = _opened(folder / JOURNAL, what)
         _settle(study, options)
         while _count(study) < trials and not deadline.too_late:
@@ -193,10 +204,13 @@ def _opened(journal: Path, what: dict[str, Any]) -> Study:
     except DAMAGE as error:
         raise DecodeError(f"{journal}: damaged; restore it, or choose another --out") from error
     known = study.user_attrs.get("what")
+    if isinstance(known, dict) and isinstance(known.get("recipe"), dict):  # older tunings recorded fewer fields of it
+        known = {**known, "recipe": {**asdict(Recipe()), **known["recipe"]}}
     if known is None:
         study.set_user_attr("what", what)
     elif known != json.loads(json.dumps(what)):
-        names = ", ".join(name for name in what if known.get(name) != json.loads(json.dumps(what[name])))
+        told = json.loads(json.dumps(what))
+        names = ", ".join(name for name in {**told, **known} if known.get(name) != told.get(name))
         raise InputError(f"{journal.parent}: holds a tuning of another {names}; choose another --out")
     return study
 

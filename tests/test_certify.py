@@ -70,7 +70,7 @@ class Bench:
         self.before: Callable[[Job], Outcome | None] = lambda job: None
         self.trained: list[str] = []
         self.drives: list[tuple[Bundle, list[str]]] = []  # data that evaluators were given, and events until then
-        monkeypatch.setattr("nas.certify.drive", self._drive)
+        monkeypatch.setattr("nas.execution.trained.drive", self._drive)
 
     def _drive(self, state: Any, setup: Any, path: Path, pool: Any, deadline: Any, directory: RunDirectory, *more: Any):
         bundle = Bundle.load(path)

@@ -40,7 +40,8 @@ def test_help_teaches(tmp_path: Path) -> None:
 
 
 def test_presets_resolve_from_any_folder(tmp_path: Path) -> None:
-    assert "273,559 parameters" in nas("spaces", cwd=tmp_path).stdout
+    listed = nas("spaces", cwd=tmp_path).stdout
+    assert "273,559 parameters" in listed and "\n    inverted bottlenecks (MobileNetV2" in listed
     shown = nas("spaces", "show", "tiny", cwd=tmp_path)
     assert shown.stdout == (Path(__file__).parents[1] / "search_spaces" / "tiny.yaml").read_text()
     assert "accuracy >= 0.92" in nas("constraints", cwd=tmp_path).stdout
@@ -102,7 +103,7 @@ def test_an_output_folder_that_is_not_empty(tmp_path: Path, npz: Path) -> None:
 def test_inspect_as_json(npz: Path) -> None:
     found = json.loads(nas("data", "inspect", npz, "--json").stdout)
     keys = ["kind", "images", "height", "width", "channels", "classes", "subjects", "sequences", "fingerprint"]
-    assert list(found) == [*keys, "warnings"]
+    assert list(found)[:10] == [*keys, "warnings"]
     assert (found["kind"], found["images"], found["subjects"]) == ("npz", 240, 20)
     assert found["classes"] == {"across": 80, "down": 80, "square": 80}
 

@@ -21,7 +21,7 @@ from conftest import blobs
 from fabricated import nas_
 from make_run import make_run
 
-from nas.api import Run
+from nas.api import Run, open_run
 from nas.certificates.results import Pooled
 from nas.comparison.files import Converted
 from nas.comparison.known import KNOWN, known_network, known_networks
@@ -369,12 +369,14 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answer: Answer = better_members
         self.trained: list[str] = []
+        self.judged_int8: set[bool] = set()
         self.failing: Callable[[Job], str | None] = lambda job: None
-        monkeypatch.setattr("nas.comparison.compare.drive", self._drive)
+        monkeypatch.setattr("nas.execution.trained.drive", self._drive)
         monkeypatch.setattr("nas.comparison.files.measure_latency", timed_once)
 
     def _drive(self, state: Any, setup: Any, path: Path, *more: Any) -> None:
         bundle = Bundle.load(path)
+        self.judged_int8.add(setup.quantized)
         while (job := state.propose()) is not None:
             assert job.keep is not None
             reason = self.failing(job)
@@ -497,6 +499,19 @@ def test_what_is_trained_is_not_trained_again(run: Run, bench: Bench) -> None:
     run.compare(["tiny-xception"], pick="smallest", seeds=2, **SMALL)
     assert bench.trained == [f"{folder.name}/converted.json", f"{folder.name}/{changed.name}"]
     assert run.certificates == [] and not run.directory.events("comparison_trained")
+
+
+def test_a_search_of_int8_files_is_compared_by_them(run: Run, bench: Bench) -> None:
+    run.compare("tiny-xception", pick="smallest", **SMALL)
+    assert bench.judged_int8 == {False}
+    recorded = run.path / "run.yaml"
+    recorded.write_text(recorded.read_text().replace("quantized: false", "quantized: true"))
+    bench.trained, bench.judged_int8 = [], set()
+    found = open_run(run.path).compare("tiny-xception", pick="smallest", **SMALL)
+    assert bench.judged_int8 == {True}
+    # What float models said is not taken for what int8 files say; the files themselves are as they were.
+    assert len(bench.trained) == 2 * 2 and all("/compared-int8-2x1-fold" in name for name in bench.trained)
+    assert "accuracy, size and latency are those of int8 files" in found.about["caption"]
 
 
 def test_differences_are_paired_on_the_same_images(run: Run, bench: Bench) -> None:

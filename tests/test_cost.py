@@ -61,9 +61,10 @@ def test_costs_equal_those_of_the_built_model() -> None:
     from nas.networks.build import build_model
 
     rng = np.random.default_rng(0)
-    spaces = [load_space("emotionnet-nano"), load_space("tiny"), toy_family.space]
+    names = ("emotionnet-nano", "mini-xception", "inverted", "microcontroller", "tiny")
+    spaces = [*map(load_space, names), toy_family.space]
     for i in range(int(os.environ.get("NAS_TEST_NETWORKS", "24"))):
-        a = NANO_B_REDRAWN if i == 0 else spaces[i % 3].sample(rng)
+        a = NANO_B_REDRAWN if i == 0 else spaces[i % len(spaces)].sample(rng)
         model = build_model(a.graph(), tf_keras)
         assert (a.cost().params, a.cost().macs) == keras_counts(model), a.to_json()
         tf_keras.backend.clear_session()

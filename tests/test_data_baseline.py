@@ -74,6 +74,7 @@ def test_inspect_says_null_where_nothing_is_known() -> None:
         "sequences": None,
         "fingerprint": found["fingerprint"],
         "warnings": ["mind this"],
+        **{"parts": None, "targets": None, "landmarks": None, "soft_labels": False},
     }
     assert inspect(data)["subjects"] == 40 and inspect(data)["sequences"] is None
     assert len(found["fingerprint"]) == 16 and found["fingerprint"] != inspect(data)["fingerprint"]

@@ -174,14 +174,67 @@ def test_pixels_of_unusual_modes(tmp_path: Path) -> None:
     assert read_pixels(turned, 1).shape == (8, 4, 1)
 
 
-def test_train_and_test_folders_say_which_path_to_give(grey: Path, tmp_path: Path) -> None:
+def test_train_and_test_folders_are_the_parts_of_one_data_set(grey: Path, tmp_path: Path) -> None:
     root = tmp_path / "fer"
     root.mkdir()
-    (root / "test").mkdir()
+    grey.rename(root / "Train")
+    for value, name in enumerate(("happy", "sad"), 100):
+        _save(root / "test" / name / "0.png", 12, 10, value=value)
+        _save(root / "val" / name / "7.png", 12, 10, value=value + 100)
+    data = load_dataset(tmp_path)
+    assert (data.kind, data.images.shape, data.class_names) == ("folders", (10, 12, 10, 1), ("happy", "sad"))
+    assert data.caption == "fer (one folder per class; parts train, validation, test)"
+    assert list(data.images[:, 0, 0, 0]) == [0, 1, 2, 10, 11, 12, 100, 101, 200, 201]
+    assert list(data.labels) == [0, 0, 0, 1, 1, 1, 0, 1, 0, 1]
+    assert data.parts is not None and data.names is not None
+    assert list(data.parts) == ["train"] * 6 + ["test"] * 2 + ["validation"] * 2
+    assert (data.names[0], data.names[9]) == ("Train/happy/0.png", "val/sad/7.png")
+    assert data.warnings == (NO_SUBJECTS,)
+    train = load_dataset(root / "Train")
+    assert (train.kind, len(train), train.parts) == ("folders", 6, None)
+
+
+def test_a_part_without_classes_is_left_out_and_named(grey: Path, tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    root.mkdir()
     grey.rename(root / "train")
-    with pytest.raises(InputError, match=f"give {root / 'train'}"):
+    _save(root / "test/1.png", 12, 10)
+    (root / "valid").mkdir()
+    (root / "weights").mkdir()
+    data = load_dataset(root)
+    assert (len(data), data.parts) == (6, None)
+    assert data.warnings == (
+        "the part test is left out: 1 images without a class",
+        "the part valid is left out: no class folder",
+        "subfolders without images are no classes: weights",
+        NO_SUBJECTS,
+    )
+    for file in (root / "train").rglob("*.png"):
+        file.unlink()
+    (root / "weights").rmdir()
+    with pytest.raises(
+        InputError, match=r"\(test, train, valid\) are parts of a data set, not classes, and none holds"
+    ):
         load_dataset(root)
-    assert load_dataset(root / "train").kind == "folders"
+
+
+def test_ck48_keeps_its_subjects_where_it_was_divided(ck48: Path, tmp_path: Path) -> None:
+    (tmp_path / "divided").mkdir()
+    ck48.rename(tmp_path / "divided/train")
+    for name in ("anger", "contempt"):
+        _save(tmp_path / "divided/test" / name / "S010_004_00000018.png", 48, 48)
+    data = load_dataset(tmp_path / "divided")
+    assert (data.kind, len(data)) == ("ck+48", 9)
+    assert data.parts is not None and data.subjects is not None
+    assert list(data.parts) == ["test"] * 2 + ["train"] * 7
+    assert list(data.subjects[:3]) == ["S010", "S010", "S010"]
+    assert "the part test has no image of 'surprise'" in data.warnings
+
+
+def test_beside_class_folders_test_is_a_class(grey: Path) -> None:
+    _save(grey / "test/1.png", 12, 10)
+    _save(grey / "test/2.png", 12, 10)
+    assert load_dataset(grey).class_names == ("happy", "sad", "test")
 
 
 def test_folders_wrapped_by_an_archive_are_found(grey: Path, tmp_path: Path) -> None:
@@ -215,9 +268,9 @@ def test_missing_paths_and_other_files(grey: Path, tmp_path: Path) -> None:
         load_dataset("synthetc")
     with pytest.raises(InputError, match="path of the data is empty"):
         load_dataset(" ")
-    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n")
+    (tmp_path / "iris.csv").write_text("length,width\n1,2\n")
     with pytest.raises(InputError, match=r"a \.csv file cannot be read"):
-        load_dataset(tmp_path / "fer2013.csv")
+        load_dataset(tmp_path / "iris.csv")
 
 
 @pytest.mark.parametrize("size", [0, 7, 1025, 48.5, True])

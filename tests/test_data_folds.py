@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 
 from nas.data.dataset import Dataset
 from nas.data.folds import Split, make_split
+from nas.deploy.held import HeldImages
 from nas.errors import InputError
+from nas.evaluation.bundle import Bundle
 
 FAKE = """
 import sys; sys.path.insert(0, {tests!r})
@@ -198,3 +202,74 @@ def test_a_class_without_images_is_passed_over_and_nothing_is_printed(capsys: py
 def test_options_out_of_range_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_split(people(10), **options)
+
+
+def parted(names: str, data: Dataset) -> Dataset:
+    """Whole people to the parts that ``names`` gives, in turn: t train, v validation, e test."""
+    called = {"t": "train", "v": "validation", "e": "test"}
+    person = np.unique(data.subjects, return_inverse=True)[1]
+    return replace(data, parts=np.array([called[names[p % len(names)]] for p in person]))
+
+
+@pytest.mark.parametrize(("names", "aside"), [("ttte", "test"), ("ttve", "test"), ("tttv", "validation")])
+def test_the_official_part_is_what_is_set_aside(names: str, aside: str) -> None:
+    data = parted(names, people(40))
+    split = make_split(data, seed=3)
+    assert data.parts is not None
+    np.testing.assert_array_equal(split.holdout, np.flatnonzero(data.parts == aside))
+    _assert_laws(split, np.unique(data.subjects, return_inverse=True)[1], len(data))
+    assert split.protocol == (
+        f"5 subject-independent folds over 30 subjects; the official {aside} part (10 subjects) set aside"
+    )
+    assert split.describe()["official"] == aside
+    drawn = make_split(replace(data, parts=None), seed=3)
+    assert drawn.hash == make_split(people(40), seed=3).hash != split.hash
+    assert make_split(parted("t", people(40)), seed=3).hash == drawn.hash  # one part is no part to set aside
+    assert "official" not in drawn.describe()
+    assert len(make_split(data, holdout=0).holdout) == 0
+
+
+def test_the_part_is_in_the_hash() -> None:
+    data = parted("ttte", people(40))
+    other = replace(data, parts=np.where(data.parts == "test", "validation", data.parts))
+    one, two = make_split(data), make_split(other)
+    np.testing.assert_array_equal(one.holdout, two.holdout)
+    assert one.hash != two.hash
+
+
+def test_an_official_part_that_shares_people_is_refused() -> None:
+    data = people(20)
+    mixed = replace(data, parts=np.array(["train", "test"] * (len(data) // 2)))
+    with pytest.raises(InputError, match=r"18 subjects of the official test part are in .*\(first: S"):
+        make_split(mixed)
+    assert make_split(replace(mixed, subjects=None, sequences=None)).official == "test"
+
+
+def test_a_large_set_is_split_in_a_second() -> None:
+    rng = np.random.default_rng(0)
+    count = 35_887
+    data = Dataset(np.zeros((count, 1, 1, 1), np.uint8), rng.integers(0, 7, count), tuple("abcdefg"))
+    make_split(data.subset(np.arange(200)))  # the import is not counted
+    begin = time.process_time()
+    split = make_split(data)
+    assert time.process_time() - begin < 1
+    assert abs(len(split.search_indices) - 0.8 * count) < 10
+
+
+def test_int8_is_calibrated_on_training_images_alone() -> None:
+    """Each image holds its own number: what calibrates is of the fold's training part, and of no one who is tested."""
+    data = people(20)
+    numbered = np.arange(len(data), dtype=np.uint8)[:, None, None, None]
+    data = replace(data, images=np.broadcast_to(numbered, (len(data), 2, 2, 1)).copy())
+    split = make_split(data)
+    held = HeldImages.of_data(data, split)
+    assert data.subjects is not None
+    calibrating, tested = held.spread()[:, 0, 0, 0], held.test[:, 0, 0, 0]
+    assert set(calibrating) <= set(split.folds[0].train.tolist()) and len(calibrating) > 50
+    assert set(tested) == set(split.folds[0].test.tolist())
+    others = set(data.subjects[tested]) | set(data.subjects[split.holdout])
+    assert not set(data.subjects[calibrating]) & others
+    bundle = Bundle.of(data, split)  # what evaluators have: fold k calibrates on its own training part
+    for fold, (train, test) in zip(split.folds, bundle.folds, strict=True):
+        mine = HeldImages.of_fold(bundle.images, bundle.labels, (train, test))
+        assert set(mine.spread()[:, 0, 0, 0]) <= set(fold.train.tolist())

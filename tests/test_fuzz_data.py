@@ -1,4 +1,4 @@
-"""Mutated image folders, .npz files and CK+ layouts."""
+"""Mutated image folders, .npz files, CK+ layouts, csv files of pixels and votes, and HDF5 files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from facefiles import VOTES_HEADER, face, pixel_lines, pixel_text, votes_line, write_ck_data
 from fuzzing import damaged, fuzz, law
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,9 +141,19 @@ def test_image_headers(top: Path, width: int, height: int) -> None:
 
 
 names = st.one_of(
-    st.sampled_from(["a", "b", "train", "test", "CK+48", "S005", "001", ".hidden", "Emotion", "cohn-kanade-images"]),
     st.sampled_from(
-        ["S005_001_00000011_emotion.txt", "S005_001_00000011.png", "x.png", "x.npz", "README.txt", "l.jpg"]
+        ["a", "b", "train", "test", "fer2013.csv", "CK+48", "S005", "001", ".hidden", "Emotion", "cohn-kanade-images"]
+    ),
+    st.sampled_from(
+        [
+            "S005_001_00000011_emotion.txt",
+            "S005_001_00000011.png",
+            "x.png",
+            "x.npz",
+            "README.txt",
+            "l.jpg",
+            "CK_data.h5",
+        ]
     ),
     st.text(min_size=1, max_size=12).filter(lambda t: "/" not in t and "\0" not in t and t not in (".", "..")),
     st.binary(min_size=1, max_size=4).map(
@@ -256,6 +267,71 @@ def test_npz_files(top: Path, content: bytes) -> None:
     check(law(".npz", content, lambda: load_dataset(path)))
 
 
+USAGES = ("Training", "PublicTest", "PrivateTest")
+ROWS = [f"{line}\n".encode() for line in pixel_lines([(n % 7, USAGES[n % 3]) for n in range(8)])]
+headers = st.sampled_from(
+    [b"emotion,pixels,Usage\n"] * 5
+    + [
+        b"\xef\xbb\xbfemotion,pixels,Usage\r\n",
+        b"emotion,pixels\n",
+        b"Usage,pixels, emotion\n",
+        b"emotion;pixels\n",
+        b"",
+    ]
+)
+PIXEL_TEXTS = (pixel_text(face(0)), "1 2 3", "", "256 " * 2304, "-1 " * 2304, "9" * 4608, " " * 200_000, "\N{SNOWMAN}")
+odd_rows = st.builds(
+    lambda emotion, pixels, usage: f"{emotion},{pixels},{usage}\n".encode(),
+    st.sampled_from(["0", "7", "8", "-1", "", "nan", "1.0", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 30]),
+    st.sampled_from(PIXEL_TEXTS),
+    st.sampled_from(["Training", "PrivateTest", "", "Elsewhere", '"Training"', "a,b"]),
+)
+csv_names = st.sampled_from(["fer2013.csv", "ckextended.csv", "faces.csv"])
+
+
+@st.composite
+def pixel_files(draw: st.DrawFn) -> bytes:
+    rows = ROWS + draw(st.lists(st.one_of(odd_rows, st.binary(max_size=12)), max_size=6))
+    content = draw(headers) + b"".join(draw(st.permutations(rows)))
+    return draw(damaged(content)) if draw(st.booleans()) else content
+
+
+@fuzz
+@given(name=csv_names, content=st.one_of(pixel_files(), pixel_files(), st.binary(max_size=64)), folder=st.booleans())
+def test_pixel_csv_files(top: Path, name: str, content: bytes, folder: bool) -> None:
+    root = fresh(top)
+    (root / name).write_bytes(content)
+    check(law("pixel csv", (name, content, folder), lambda: load_dataset(root if folder else root / name)))
+
+
+BALLOTS = [{"neutral": 10}, {"fear": 6, "NF": 4}, {"contempt": 5, "anger": 5}, {"unknown": 9, "fear": 1}]
+VOTES = "\n".join([VOTES_HEADER, *(votes_line(USAGES[n % 3], f"{n}.png", BALLOTS[n % 4]) for n in range(8))]).encode()
+
+
+@fuzz
+@given(votes=st.one_of(st.just(VOTES), damaged(VOTES), damaged(VOTES, most=2)), faces=st.none() | pixel_files())
+def test_votes_beside_pixels(top: Path, votes: bytes, faces: bytes | None) -> None:
+    root = fresh(top)
+    (root / "fer2013new.csv").write_bytes(votes)
+    (root / "fer2013.csv").write_bytes(b"emotion,pixels,Usage\n" + b"".join(ROWS) if faces is None else faces)
+    check(law("FERPlus", (votes, faces), lambda: load_dataset(root)))
+
+
+@pytest.fixture(scope="module")
+def hdf5(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    images = np.arange(8 * 9 * 9, dtype=np.uint8).reshape(8, 9, 9)
+    return write_ck_data(tmp_path_factory.mktemp("h5") / "CK_data.h5", images, np.arange(8) % 7).read_bytes()
+
+
+@fuzz
+@given(draws=st.data())
+def test_hdf5_files(top: Path, hdf5: bytes, draws: st.DataObject) -> None:
+    path = fresh(top) / "CK_data.h5"
+    content = draws.draw(st.one_of(damaged(hdf5), damaged(hdf5, most=1), st.binary(max_size=64)))
+    path.write_bytes(content)
+    check(law("HDF5", content, lambda: load_dataset(path)))
+
+
 labels = st.one_of(
     st.sampled_from(
         ["   3.0000000e+00\n", "1", "2", "0", "8", "-1", "nan", "inf", "1e400", "", "x", "3 3", "١", "1_0"]
@@ -297,6 +373,10 @@ def test_ckplus_layouts(top: Path, found: list[tuple[Any, ...]], aside: bool, va
 def test_the_valid_ones_are_valid(tmp_path: Path) -> None:
     (tmp_path / "data.npz").write_bytes(npz_bytes(VALID))
     assert len(load_dataset(tmp_path / "data.npz")) == 6
+    (tmp_path / "fer2013.csv").write_bytes(b"emotion,pixels,Usage\n" + b"".join(ROWS))
+    assert len(load_dataset(tmp_path / "fer2013.csv")) == 8
+    (tmp_path / "fer2013new.csv").write_bytes(VOTES)
+    assert len(load_dataset(tmp_path / "fer2013new.csv")) == 4
     readable = 0
     for name, content in IMAGES.items():
         for label in ("a", "b"):

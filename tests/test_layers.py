@@ -28,7 +28,7 @@ FLOORS = (
     ("run",),
     ("networks",),
     ("deploy", "report"),
-    ("devices",),
+    ("devices", "preparation"),
     ("certificates",),
     ("synthesis", "evaluation"),
     ("compression",),
@@ -47,7 +47,8 @@ LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 ONLY_IN = {
     "ray": {f"nas/execution/{name}.py" for name in ("cluster", "driver", "store", "trainable", "tune")},
     "tensorflow_model_optimization": {"nas/compression/wrap.py"},
-    "optuna": {"nas/pareto.py", "nas/space.py", "nas/headed_space.py", "nas/families/residual_space.py"}
+    "optuna": {"nas/pareto.py", "nas/space.py", "nas/headed_space.py"}
+    | {"nas/families/residual_space.py", "nas/families/staged_space.py"}
     | {"nas/run/journal.py", "nas/run/study.py", "nas/synthesis/", "nas/generators.py", "nas/tuning.py"},
 }
 

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from nas.architecture import Architecture
 from nas.errors import InputError
-from nas.families.residual_space import ResidualSpace, ResidualSpaceSpec
 from nas.indicator import COSTS, Constraint, Indicator
 from nas.reach import check_reachable, kernel_bytes
-from nas.space import ProvableSpace, load_space
+from nas.space import FAMILIES, ProvableSpace, load_space
 
 
 @st.composite
@@ -28,31 +27,87 @@ def ranges(draw: st.DrawFn, most: int) -> dict[str, int]:
 
 
 @st.composite
-def spaces(draw: st.DrawFn) -> ResidualSpace:
-    stages = []
+def strides(draw: st.DrawFn) -> dict[str, Any]:
+    choices = draw(st.sampled_from([[1], [2], [1, 2], [2, 1]]))
+    return {"prototype": choices[0], "choices": choices}
+
+
+@st.composite
+def depths(draw: st.DrawFn) -> dict[str, int]:
+    low = draw(st.integers(1, 2))
+    return {"prototype": low, "low": low, "high": low + draw(st.integers(0, 2))}
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> dict[str, Any]:
+    choices = draw(st.sampled_from([[3], [5], [3, 5]]))
+    return {"prototype": choices[0], "choices": choices}
+
+
+@st.composite
+def inputs(draw: st.DrawFn, least: int = 1) -> list[int]:
+    return [draw(st.integers(least, 20)), draw(st.integers(least, 20)), draw(st.sampled_from([1, 3]))]
+
+
+@st.composite
+def residual(draw: st.DrawFn) -> dict[str, Any]:
+    stages: list[dict[str, Any]] = []
     for _ in range(draw(st.integers(1, 3))):
-        low = draw(st.integers(1, 2))
-        blocks = {"prototype": low, "low": low, "high": low + draw(st.integers(0, 2))}
-        stages.append({"width": draw(ranges(3)), "inner": draw(ranges(2)), "blocks": blocks})
+        stages.append({"width": draw(ranges(3)), "inner": draw(ranges(2)), "blocks": draw(depths())})
         for trait in ("separable", "pooled")[: 1 if len(stages) == 1 else 2]:
             kinds = draw(st.sampled_from([None, [True], [False, True]]))
             if kinds:
                 stages[-1][trait] = {"prototype": kinds[0], "choices": kinds}
-    choices = draw(st.sampled_from([[1], [2], [1, 2], [2, 1]]))
-    spec: dict[str, Any] = {
+    return {
         "family": "residual",
-        "input": [draw(st.integers(1, 20)), draw(st.integers(1, 20)), draw(st.sampled_from([1, 3]))],
+        "input": draw(inputs()),
         "classes": draw(st.integers(2, 9)),
         "normalisation": draw(st.sampled_from(["batch", "none"])),
         "bias": draw(st.booleans()),
-        "stem": {"width": draw(ranges(3)), "stride": {"prototype": choices[0], "choices": choices}},
+        "stem": {"width": draw(ranges(3)), "stride": draw(strides())},
         "stages": stages,
         "links": draw(st.booleans()),
     }
-    return ResidualSpace(ResidualSpaceSpec.model_validate(spec))
 
 
-def bounds_of(space: ResidualSpace) -> dict[str, tuple[int, int]]:
+@st.composite
+def xception(draw: st.DrawFn) -> dict[str, Any]:
+    kinds = draw(st.sampled_from([[True], [False], [False, True]]))
+    stage = st.fixed_dictionaries({"width": ranges(3), "inner": ranges(2), "blocks": depths(), "kernel": windows()})
+    return {
+        "family": "xception",
+        "input": draw(inputs(least=7)),
+        "classes": draw(st.integers(2, 9)),
+        "stem": {"width": draw(ranges(3)), "second": draw(ranges(3)), "stride": draw(strides())},
+        "stages": draw(st.lists(stage, min_size=1, max_size=3)),
+        "last": {"separable": {"prototype": kinds[0], "choices": kinds}},
+    }
+
+
+@st.composite
+def inverted(draw: st.DrawFn) -> dict[str, Any]:
+    stage = {"width": ranges(3), "stride": strides(), "blocks": depths(), "expansion": ranges(2), "kernel": windows()}
+    return {
+        "family": "inverted",
+        "input": draw(inputs()),
+        "classes": draw(st.integers(2, 9)),
+        "stem": {"width": draw(ranges(3)), "stride": draw(strides())},
+        "stages": draw(st.lists(st.fixed_dictionaries(stage), min_size=1, max_size=3)),
+        "last": {"width": draw(ranges(3))},
+    }
+
+
+def spaces() -> st.SearchStrategy[ProvableSpace]:
+    return st.one_of(residual(), xception(), inverted()).map(_space)
+
+
+def _space(spec: dict[str, Any]) -> ProvableSpace:
+    space = FAMILIES[spec["family"]].model_validate(spec).space()
+    assert isinstance(space, ProvableSpace)
+    return space
+
+
+def bounds_of(space: ProvableSpace) -> dict[str, tuple[int, int]]:
     """The least and the most of each cost, by the ends of the space."""
     cheap, dear = ([a.cost() for a in ends] for ends in (space.cheapest(), space.dearest()))
     return {name: (min(getattr(c, name) for c in cheap), max(getattr(c, name) for c in dear)) for name in COSTS}
@@ -67,7 +122,7 @@ def check_within(bounds: dict[str, tuple[int, int]], a: Architecture, how: str =
 @given(spaces(), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
 def test_no_architecture_is_cheaper_than_the_cheapest_or_dearer_than_the_dearest(
-    space: ResidualSpace, seed: int
+    space: ProvableSpace, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     ends = space.cheapest(), space.dearest()
@@ -87,7 +142,7 @@ def test_no_architecture_is_cheaper_than_the_cheapest_or_dearer_than_the_dearest
 
 @given(spaces())
 @settings(max_examples=25, deadline=None)
-def test_neighbours_of_the_ends_lie_between_them(space: ResidualSpace) -> None:
+def test_neighbours_of_the_ends_lie_between_them(space: ProvableSpace) -> None:
     bounds = bounds_of(space)
     for end in (*space.cheapest(), *space.dearest()):
         for edit in space.edits(end)[:60]:

@@ -472,9 +472,11 @@ def test_a_file_may_hold_the_ladder(tmp_path: Path) -> None:
     read = read_training(path)
     assert (read.ladder, read.inherit, read.probe) == (parse_ladder("1x2,1x6"), True, None)
     assert read.recipe == Recipe(learning_rate=0.01)
-    given = _training(path, False, {"effort": None, "inherit": False, "probe": None})
+    of_recipe = {"flip": False, "class_weights": "balanced"}
+    given = _training(path, of_recipe, {"effort": None, "inherit": False, "probe": None})
     assert given["effort"] == parse_ladder("1x2,1x6") and given["inherit"] is False  # the command line goes first
     assert "probe" not in given and given["recipe"].augmentation.flip is False
+    assert given["recipe"].class_weights == "balanced"
     for text, wrong in (("[1x6, 1x2]", "rung 1x2 after 1x6"), ("[]", "rungs"), ("[8]", "rungs")):
         path.write_text(f"ladder: {{rungs: {text}}}\n")
         with pytest.raises(InputError, match=wrong):

@@ -18,10 +18,11 @@ from nas.families.residual import Link, ResidualArchitecture, Stage
 from nas.families.residual_edits import ResidualEdit
 from nas.graph import Graph
 from nas.head import Head
+from nas.presets import preset_names
 from nas.space import SearchSpace, fit_to_data, load_space
 
-PRESETS = ("emotionnet-nano", "emotionnet-micro", "tiny")
-SPACES: dict[str, SearchSpace] = {**{name: load_space(name) for name in PRESETS}, "toy": toy_family.space}
+SPACES: dict[str, SearchSpace] = {name: load_space(name) for name in preset_names("search_spaces")}
+SPACES["toy"] = toy_family.space
 SPACES["headed"] = fit_to_data(SPACES["tiny"], (16, 16, 1), 8, Head(8, 2, 68))
 SPACES["large"] = fit_to_data(toy_family.space, (160, 160, 3), 0, Head(0, 2))
 names = st.sampled_from(sorted(SPACES))

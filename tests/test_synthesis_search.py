@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nas.indicator import Constraint, Indicator
 from nas.loop import Plan, Search
@@ -14,7 +15,7 @@ from nas.run.candidate import Outcome, State
 from nas.run.directory import RunDirectory
 from nas.run.study import RunStudy
 from nas.rung import Rung
-from nas.space import load_space
+from nas.space import SearchSpace, load_space
 from nas.synthesis.free import FreeKnowledge
 from nas.synthesis.samplers import sampler_for
 
@@ -23,15 +24,17 @@ SPACE = load_space("emotionnet-nano")
 BOUND = Indicator((Constraint("params", 200_000, True),))
 
 
-def session(folder: Path, budget: int) -> Search:
-    """Made-up accuracies: more parameters help, links help a little."""
-    plan = Plan(SPACE, BOUND, OBJECTIVES, (0.1, 1e6), (Rung(1, 1),), 0, budget)
+def session(folder: Path, budget: int, space: SearchSpace, params: int) -> Search:
+    """Made-up accuracies: more parameters help, links and additions help a little."""
+    bound = Indicator((Constraint("params", params, True),))
+    plan = Plan(space, bound, OBJECTIVES, (0.1, 1e6), (Rung(1, 1),), 0, budget)
     study = RunStudy(folder / "study.journal", OBJECTIVES)
     study.use(sampler_for(plan, "synthesis", 3, study.past))
     search = Search(plan, study, RunDirectory(folder))
     while (job := search.propose()) is not None:
         candidate = search.candidates[job.trial]
-        value = 1 - 2 / np.log10(candidate.cost.params) ** 2 + 0.001 * len(candidate.network().links)  # type: ignore[attr-defined]
+        joined = sum(op.kind in ("add", "concat") for op in candidate.network().graph().ops)
+        value = 1 - 2 / np.log10(candidate.cost.params) ** 2 + 0.001 * joined
         measured = {"accuracy": Measurement(value, value - 0.1, value + 0.1, "share", 9, "made up")}
         search.finish(job, Outcome(State.TRAINED, (), measured, "1x1", {"train": 1.0}))
     return search
@@ -49,12 +52,14 @@ def test_free_knowledge_is_exact() -> None:
     assert accuracy_alone.feasible({})
 
 
-def test_a_resumed_search_proposes_what_an_undisturbed_one_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("preset", "params"), [("emotionnet-nano", 200_000), ("inverted", 60_000)])
+def test_a_resumed_search_proposes_what_an_undisturbed_one_does(tmp_path: Path, preset: str, params: int) -> None:
     for name in ("whole", "halves"):
         (tmp_path / name).mkdir()
-    whole = session(tmp_path / "whole", 24)
-    session(tmp_path / "halves", 11)
-    halves = session(tmp_path / "halves", 24)
+    space = load_space(preset)
+    whole = session(tmp_path / "whole", 24, space, params)
+    session(tmp_path / "halves", 11, space, params)
+    halves = session(tmp_path / "halves", 24, space, params)
     assert [c.id for c in halves.candidates] == [c.id for c in whole.candidates]
     children = [c for c in whole.candidates if c.parent is not None]
     assert len(children) >= 8
@@ -62,6 +67,6 @@ def test_a_resumed_search_proposes_what_an_undisturbed_one_does(tmp_path: Path) 
     for child in children:
         assert 1 <= len(child.edits) <= 2
         assert known[child.parent or ""].trial < child.trial
-    refused = [c for c in whole.candidates[1:] if c.cost.params > 200_000]
+    refused = [c for c in whole.candidates[1:] if c.cost.params > params]
     assert not refused  # the filter spares the journal what costs nothing to know
     assert len({c.id for c in whole.candidates}) == len(whole.candidates)

@@ -15,16 +15,23 @@ from nas.certificates.results import Pooled, gap, judged, scored
 from nas.certificates.statements import statements
 from nas.decoding import field, of_kind, reason
 from nas.errors import DecodeError
-from nas.indicator import Indicator, Status, Step
+from nas.indicator import METRICS, Constraint, Indicator, Status, Step
 from nas.run.atomic import write_atomic
 from nas.run.predictions import Predictions
 from nas.statistics.correction import corrected_confidence
 
 SCHEMA: Final = 1
 DERIVED: Final = ("costs", "result", "holdout_result", "bounds", "verdict", "statements")
+# What certificates of earlier versions do not say of the recipe, since there was no choice.
+UNSAID: Final = {"target_weight": 1.0, "target_loss": "mse", "soft_labels": False}
 NO_BOUND: Final = "no bound on accuracy"
 _MOST_BYTES: Final = 20_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+def class_bounds(indicator: Indicator) -> list[Constraint]:
+    """The bounds that a certificate is about: on what training decides of the classes."""
+    return [c for c in indicator.at(Step.TRAINING) if METRICS[c.metric].task == "classification"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from nas.architecture import Architecture
-from nas.certificates.certificate import DERIVED, Certificate, derive, predictions, seal_of, sha256_of
+from nas.certificates.certificate import (
+    DERIVED,
+    UNSAID,
+    Certificate,
+    class_bounds,
+    derive,
+    predictions,
+    seal_of,
+    sha256_of,
+)
 from nas.certificates.ledger import CERTIFIED, CHECKED, Ledger
 from nas.certificates.protocol import CertifyProtocol
 from nas.certificates.text import markdown
 from nas.decoding import reason
 from nas.errors import InputError
-from nas.indicator import Indicator, Step
+from nas.indicator import Indicator
 from nas.run.directory import RunDirectory
 
 _CLOSE: Final = 1e-9  # relative; other processors and versions round elsewhere
@@ -135,11 +144,12 @@ def _run(c: Certificate) -> list[str]:
     if directory is None:
         return []
     settings = directory.settings()["settings"]
-    trained = [asdict(k) for k in Indicator.from_json(settings["indicator"]).at(Step.TRAINING)]
+    trained = [asdict(k) for k in class_bounds(Indicator.from_json(settings["indicator"]))]
+    recipe = {**UNSAID, **c.data["recipe"]}
     pairs: Sequence[tuple[str, Any, Any]] = (
         ("data.fingerprint", c.data["data"]["fingerprint"], settings["data_fingerprint"]),
         # Certified by the paper's schedule, whatever the search trained with.
-        ("recipe", c.data["recipe"], {**c.data["recipe"], **settings["recipe"], "schedule": "paper"}),
+        ("recipe", recipe, {**recipe, **settings["recipe"], "schedule": "paper"}),
         ("constraints", c.data["constraints"], trained),
         ("split.seed", c.data["split"]["seed"], settings["seed"]),
     )

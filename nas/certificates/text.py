@@ -21,7 +21,7 @@ def markdown(c: Mapping[str, Any]) -> str:
         *_section("Accuracy", _accuracies(c["result"])),
         *_section("Bounds", _bounds(c)),
         *_section("Classes", _classes(c["result"])),
-        *_section("The subjects set aside: a check, not the verdict", _held(c)),
+        *_section(f"The {c['data']['groups']} set aside: a check, not the verdict", _held(c)),
         *_section("What it was made with", _origin(c)),
         *_section("Predictions, from which `nas certify --check` computes it again", _files(c)),
     ]

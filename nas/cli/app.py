@@ -26,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Neural architecture search for networks that must fit a phone or a microcontroller.
 
-Starts from a residual prototype, mutates widths and long-range links, throws out what the indicator function cannot
+Starts from a prototype, mutates widths, depths and long-range links, throws out what the indicator function cannot
 allow, and keeps a Pareto front of trained, exported, measured networks on disk.
 
 [bold]Try it[/bold]

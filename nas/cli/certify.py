@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from nas.cli.app import app, guarded
 from nas.cli.search import ExecutorName
-from nas.errors import EnvironmentStopError, InputError, NotCertifiedError
+from nas.cli.stopped import resumable
+from nas.errors import InputError
 from nas.units import format_duration
 
 if TYPE_CHECKING:
@@ -88,24 +89,16 @@ def certify(
         *(run, ids, protocol),
         {"workers": workers, "executor": executor, "ray-address": ray_address, "data": data},
     )
-    try:
-        with view:
-            issued = opened.certify(
-                ids,
-                protocol,
-                workers=workers,
-                executor=executor,
-                ray_address=ray_address,
-                dataset=data,
-                watcher=view,
-            )
-    except KeyboardInterrupt as error:
-        typer.echo(f"interrupted; every finished training is kept. Go on with:  {again}", err=True)
-        raise typer.Exit(130) from error
-    except (EnvironmentStopError, NotCertifiedError) as error:
-        typer.echo(f"error: {error}", err=True)
-        typer.echo(f"when that is mended, go on with:  {again}", err=True)
-        raise typer.Exit(error.exit_code) from error
+    with resumable(again), view:
+        issued = opened.certify(
+            ids,
+            protocol,
+            workers=workers,
+            executor=executor,
+            ray_address=ray_address,
+            dataset=data,
+            watcher=view,
+        )
     if as_json:
         typer.echo(json.dumps([c.data for c in issued], indent=1, ensure_ascii=False))
     else:

@@ -15,7 +15,8 @@ from rich.table import Table
 from nas.cli.app import app, guarded
 from nas.cli.certify import CertifyView
 from nas.cli.search import ExecutorName
-from nas.errors import EnvironmentStopError, InputError
+from nas.cli.stopped import resumable
+from nas.errors import InputError
 
 if TYPE_CHECKING:
     from nas.comparison.result import Comparison
@@ -81,30 +82,22 @@ def compare(
     where = {"workers": workers, "executor": executor, "ray-address": ray_address, "data": data}
     again = _again(run, names, ",".join(picked), {**given, **where})
     view = CertifyView(quiet=as_json)
-    try:
-        with view:
-            found = open_run(run).compare(
-                names,
-                pick=picked,
-                folds=folds,
-                epochs=epochs,
-                seeds=seeds,
-                weights=weights,
-                baseline=baseline,
-                workers=workers,
-                executor=executor,
-                ray_address=ray_address,
-                dataset=data,
-                out=out,
-                watcher=view,
-            )
-    except KeyboardInterrupt as error:
-        typer.echo(f"interrupted; every finished training is kept. Go on with:  {again}", err=True)
-        raise typer.Exit(130) from error
-    except EnvironmentStopError as error:
-        typer.echo(f"error: {error}", err=True)
-        typer.echo(f"when that is mended, go on with:  {again}", err=True)
-        raise typer.Exit(error.exit_code) from error
+    with resumable(again), view:
+        found = open_run(run).compare(
+            names,
+            pick=picked,
+            folds=folds,
+            epochs=epochs,
+            seeds=seeds,
+            weights=weights,
+            baseline=baseline,
+            workers=workers,
+            executor=executor,
+            ray_address=ray_address,
+            dataset=data,
+            out=out,
+            watcher=view,
+        )
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:

@@ -15,6 +15,7 @@ from nas.cli import (  # noqa: F401 - registers their commands
     device,
     generate,
     measure,
+    prepare,
     presets,
     results,
     search,

@@ -1,4 +1,4 @@
-"""``nas spaces`` and ``nas constraints``: the presets."""
+"""``nas spaces``, ``nas constraints`` and ``nas labels``: the presets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from nas.presets import preset_names, resolve
 
 spaces = typer.Typer(invoke_without_command=True, help="List the search spaces that ship, or show one.")
 constraints = typer.Typer(invoke_without_command=True, help="List the indicator functions that ship, or show one.")
+labels = typer.Typer(invoke_without_command=True, help="List the label maps that ship, or show one.")
 app.add_typer(spaces, name="spaces")
 app.add_typer(constraints, name="constraints")
+app.add_typer(labels, name="labels")
 Name = Annotated[str, typer.Argument(help="Preset or path.")]
 
 
@@ -30,6 +32,9 @@ def list_spaces(context: typer.Context) -> None:
                 f"{name}: prototype {cost.params:,} parameters, {cost.macs / 1e6:.1f}M MACs; "
                 f"{len(space.distributions())} searchable parameters"
             )
+            description = getattr(getattr(space, "spec", None), "description", "")
+            if description:
+                typer.echo(f"    {description}")
 
 
 @spaces.command("show")
@@ -63,4 +68,28 @@ def show_constraints(name: Name) -> None:
 
     path = resolve("constraints", name)
     load_indicator(path)
+    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+
+
+@labels.callback()
+@guarded
+def list_labels(context: typer.Context) -> None:
+    """List the label maps that ship, or show one."""
+    if context.invoked_subcommand is None:
+        from nas.data.labels import FOLDER, load_label_map
+
+        for name in preset_names(FOLDER):
+            read = load_label_map(name)
+            dropped = f"; without {', '.join(read.drop)}" if read.drop else ""
+            typer.echo(f"{name}: {', '.join(read.classes)}{dropped}")
+
+
+@labels.command("show")
+@guarded
+def show_labels(name: Name) -> None:
+    """Print a label map, to copy and change."""
+    from nas.data.labels import FOLDER, load_label_map
+
+    path = resolve(FOLDER, name)
+    load_label_map(path)
     typer.echo(path.read_text(encoding="utf-8"), nl=False)

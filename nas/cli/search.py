@@ -45,7 +45,9 @@ def search(
     ] = "emotionnet-nano",
     data: Annotated[
         str,
-        typer.Option(help="'synthetic', or a path: CK+ as distributed, CK+48, one folder a class, or .npz (x, y)."),
+        typer.Option(
+            help="'synthetic', tfds:NAME, or a path: one folder a class, .npz, csv, CK+ ...; docs/data.md lists all."
+        ),
     ] = "synthetic",
     task: Annotated[
         str,
@@ -98,7 +100,30 @@ def search(
         bool, typer.Option("--quantized", help="Judge candidates by their int8 file instead of the float32 one.")
     ] = False,
     folds: Annotated[int, typer.Option(help="Folds that the search subjects are divided into.")] = 5,
-    holdout: Annotated[float, typer.Option(help="Share of the subjects set aside and never touched.")] = 0.2,
+    holdout: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the subjects set aside and never touched \\[default: 0.2, or the official test part]."
+        ),
+    ] = None,
+    ignore_parts: Annotated[
+        bool, typer.Option("--ignore-parts", help="Put the official parts of the data together.")
+    ] = False,
+    labels: Annotated[
+        str | None, typer.Option(help="Label map, preset or YAML file: renames, merges, drops classes (nas labels).")
+    ] = None,
+    class_weights: Annotated[
+        Literal["balanced", "none"] | None,
+        typer.Option(help="balanced: rare classes weigh more in the loss \\[default: none, or the recipe's]."),
+    ] = None,
+    group: Annotated[
+        Literal["given", "duplicates"],
+        typer.Option(help="What folds keep together where subjects are unknown: given sequences, or near duplicates."),
+    ] = "given",
+    allow_leaks: Annotated[
+        bool,
+        typer.Option("--allow-leaks", help="Accept folds that test on near copies of training images; it is said."),
+    ] = False,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
     flip: Annotated[bool, typer.Option(help="Mirror images in augmentation (not for digits or text).")] = True,
     recipe: Annotated[
@@ -126,6 +151,7 @@ def search(
     """Starts a search; see SEARCH_HELP."""
     from nas import api, units
     from nas.cli.view import View
+    from nas.data.preparation import Preparation
     from nas.devices.predicted import PredictedDevice
     from nas.evaluation.limits import Limits
     from nas.run.directory import planned_run_directory
@@ -138,11 +164,12 @@ def search(
         quantized=quantized,
         folds=folds,
         holdout=holdout,
+        preparation=Preparation(None, group, ignore_parts, allow_leaks),
         image_size=image_size,
         workers=Workers(executor, workers, cpus_per_worker, gpus_per_worker, ray_address),
         **_training(
             recipe,
-            flip,
+            {"flip": flip, "class_weights": class_weights},
             {"effort": effort, "inherit": inherit, "probe": probe},
         ),
         limits=Limits(
@@ -166,6 +193,7 @@ def search(
             space=space,
             indicator=constraints,
             dataset=data,
+            labels=labels,
             objectives=None if objectives is None else [name.strip() for name in objectives.split(",")],
             budget=budget,
             time_s=time_s,
@@ -249,7 +277,7 @@ def _watched(go: Any, view: Any, path: Path) -> Run:
         raise typer.Exit(error.exit_code) from error
 
 
-def _training(path: Path | None, flip: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+def _training(path: Path | None, of_recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """How to train: what the command line says, else a file, else the defaults; ``--no-flip`` holds for all."""
     from nas.recipes import Training, read_training
     from nas.rung import parse_ladder
@@ -258,8 +286,10 @@ def _training(path: Path | None, flip: bool, given: Mapping[str, Any]) -> dict[s
     given = {**given, "effort": None if effort is None else parse_ladder(effort)}
     told = Training() if path is None else read_training(path)
     recipe = told.recipe
-    if not flip:
+    if not of_recipe["flip"]:
         recipe = replace(recipe, augmentation=replace(recipe.augmentation, flip=False))
+    if of_recipe["class_weights"] is not None:
+        recipe = replace(recipe, class_weights=of_recipe["class_weights"])
     filed = {"effort": told.ladder, "inherit": told.inherit, "probe": told.probe}
     chosen = {name: filed[name] if value is None else value for name, value in given.items()}
     return {"recipe": recipe, **{name: value for name, value in chosen.items() if value is not None}}

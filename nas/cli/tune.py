@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 def tune(
     space: Annotated[str, typer.Option(help="Whose prototype is trained (see: nas spaces).")] = "emotionnet-nano",
     data: Annotated[str, typer.Option(help="'synthetic', or a path, as in nas search.")] = "synthetic",
+    task: Annotated[
+        str, typer.Option(help="classification, or both: the data's targets beside it.")
+    ] = "classification",
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="Give networks the data's landmarks as a second input.")
+    ] = False,
     trials: Annotated[int, typer.Option(help="Recipes to try, those already tried in --out included.")] = 20,
     time: Annotated[str | None, typer.Option(help="No recipe is begun after: 90s, 5m, 2h.")] = None,
     effort: Annotated[str, typer.Option(help="FOLDSxEPOCHS that every recipe is tried for.")] = "1x12",
@@ -53,7 +59,7 @@ def tune(
 
     folder = out or Path("results") / f"tune-{Path(space).stem}"
     recipe = Recipe(augmentation=Augmentation(flip=flip))
-    options = TuneOptions(Rung.parse(effort), folds, holdout, image_size, recipe, seed, threads)
+    options = TuneOptions(Rung.parse(effort), folds, holdout, image_size, recipe, seed, threads, task, landmarks)
     typer.echo(f"tuning: {folder}")
     try:
         found = run(

@@ -24,11 +24,9 @@ from nas.data.folds import Split
 from nas.deploy.converted import FLOAT
 from nas.errors import DecodeError, EnvironmentStopError, InputError, NothingEvaluatedError
 from nas.evaluation.bundle import Bundle
-from nas.evaluation.job import Job, Setup
-from nas.evaluation.limits import Limits
-from nas.execution.bundled import bundled
-from nas.execution.deadline import Deadline
-from nas.execution.drive import drive, ready
+from nas.evaluation.job import Job
+from nas.execution.drive import ready
+from nas.execution.trained import setup_of, train
 from nas.measurement import Measurement
 from nas.networks.applications import Application, WeightsError
 from nas.run.candidate import Candidate
@@ -180,10 +178,14 @@ class _Comparing:
             seed,
             reference=True,
             folds=(0 if fold is None else fold,),
-            keep=CONVERTED if fold is None else protocol.predictions_name(fold, seed),
+            keep=CONVERTED if fold is None else self._judged(protocol.predictions_name(fold, seed)),
             converts=fold is None,
         )
         return Training(job, protocol.name, fold)
+
+    def _judged(self, name: str) -> str:
+        """A file of predictions is of the model or of its int8 file, and never taken for the other."""
+        return name.replace("compared-", "compared-int8-", 1) if self._of.settings.quantized else name
 
     def _is_trained(self, training: Training) -> bool:
         return is_kept(training, self._bundle, self._store, self._ledger, self._watcher)
@@ -200,16 +202,8 @@ class _Comparing:
             return
         state = Trainings(todo, self._store, self._ledger, self._watcher)
         settings, pool = self._of.settings, self._of.workers
-        setup = Setup(
-            self._of.candidates[0].network().graph(),
-            settings.indicator,
-            settings.recipe,
-            max(int(pool.cpus), 1),
-            pool.gpus > 0,
-            Limits(None, settings.limits.memory_bytes),  # the time that a candidate may take is for a search's effort
-        )
-        with bundled(self._bundle) as path:
-            drive(state, setup, path, pool, Deadline(None), self._store, self._watcher)
+        setup = setup_of(self._of.candidates[0].network().graph(), settings, settings.recipe, pool)
+        train(state, setup, self._bundle, pool, self._store, self._watcher)
         self._failures.update(state.failures)
         for network_id, kind in state.kinds.items():
             if kind == WeightsError.__name__:
@@ -225,7 +219,13 @@ class _Comparing:
         noise = luck_of(rows)
         base = next(row for row in rows if row.id == self._baseline.id)
         compared = [row if row.id == base.id else _beside(row, base, noise) for row in rows]
-        about = described(self._of.caption, self._of.settings, self._of.protocol, self._of.seeds, self._cross)
+        about = described(
+            self._of.caption + self._of.settings.judged_file,
+            self._of.settings,
+            self._of.protocol,
+            self._of.seeds,
+            self._cross,
+        )
         about |= {"baseline": base.name, "reference": self._reference.id, "pretrained": self._pretrained()}
         return Comparison(tuple(compared), tuple(statements(compared, noise)), about)
 
@@ -259,7 +259,7 @@ class _Comparing:
             return None
         name = self._of.protocol.predictions_name
         parts: dict[tuple[int | None, int], Predictions] = {
-            (fold, seed): Predictions.read(self._store.model_file(contender.id, name(fold, seed)))
+            (fold, seed): Predictions.read(self._store.model_file(contender.id, self._judged(name(fold, seed))))
             for seed, fold in product(self._of.seeds, range(self._of.protocol.folds))
         }
         return Pooled.of(parts, len(self._of.dataset.class_names), len(self._bundle.labels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from nas.data.ckplus_files import CkPlusFiles, find_ckplus_files
 from nas.data.coverage import coverage_warnings
 from nas.data.dataset import Dataset
 from nas.data.facecrop import crop_face, landmarks_in_crop
-from nas.data.imagefile import BrokenImageError, read_pixels
+from nas.data.imagefile import BrokenImageError, read_header, read_pixels
 from nas.data.paths import small_text
-from nas.errors import InputError
+from nas.errors import InputError, one_line
 
 CLASS_NAMES = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 FRAMES_PER_SEQUENCE = 3
@@ -84,8 +84,25 @@ def _loaded(root: Path, image_size: int | None) -> tuple[Dataset, tuple[Points |
             f"{len(np.unique(subjects))} subjects)"
         ),
         warnings=warnings + crops.warnings() + coverage_warnings(numbers, CLASS_NAMES, subjects),
+        names=np.array([one_line(str(path.relative_to(root))) for path in crops.kept]),
     )
     return dataset, crops.points
+
+
+def load_ckplus_points(root: Path, names: Iterable[str]) -> dict[str, npt.NDArray[np.float64]]:
+    """The 68 landmarks (x, y) of those frames that have usable ones, by name, in pixels of the frame, shape (68, 2)."""
+    files = find_ckplus_files(root).landmarks
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for name in names:
+        path = root / name
+        try:
+            header = read_header(path)
+        except BrokenImageError:
+            continue
+        points = _points(files.get(path.stem.upper()), (header.height, header.width))
+        if points is not None:
+            found[name] = points
+    return found
 
 
 def _labels(root: Path, files: CkPlusFiles) -> tuple[dict[str, int], tuple[str, ...]]:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nas.data.classfolders import part_folders
 from nas.data.coverage import coverage_warnings
 from nas.data.dataset import Dataset
 from nas.data.folders import read_class_folders
+from nas.data.parts import parts_of
 from nas.data.paths import image_files, subfolders
 from nas.errors import InputError
 
@@ -19,7 +21,8 @@ _NEARLY_ALL = 0.9
 
 def looks_like_ckplus48(root: Path) -> bool:
     """Whether nearly all images of the class folders of ``root`` are named like ``S138_008_00000007.png``."""
-    named = [bool(_FRAME.fullmatch(file.name)) for folder in subfolders(root) for file in image_files(folder)]
+    inside = [*subfolders(root), *(folder for part in part_folders(root) for folder in subfolders(part))]
+    named = [bool(_FRAME.fullmatch(file.name)) for folder in inside for file in image_files(folder)]
     return bool(named) and sum(named) >= _NEARLY_ALL * len(named)
 
 
@@ -50,4 +53,6 @@ def load_ckplus48(root: Path, image_size: int | None = None) -> Dataset:
         kind="ck+48",
         caption=f"CK+48 ({len(labels)} images, {len(np.unique(subjects))} subjects)",
         warnings=warnings + coverage_warnings(labels, read.class_names, subjects),
+        parts=None if read.parts is None else parts_of(read.parts[kept]),
+        names=read.names[kept],
     )

@@ -1,20 +1,23 @@
-"""A labelled set of small images, in memory."""
+"""A labelled set of small images."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.gather import gathered
 from nas.data.paths import is_text
 from nas.errors import InputError, one_line
 
+SequenceKind = Literal["sequence", "near-duplicate group"]
 # What may be known of each image beside its label.
 PER_IMAGE: Final = ("subjects", "sequences", "targets", "landmarks", "soft_labels", "parts", "names")
+_HASHED_AT_ONCE: Final = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +25,7 @@ class Dataset:
     """Images with labels and, where they are known, the person and the sequence that each came from.
 
     Attributes:
-        images: uint8, shape (n, height, width, channels), channels 1 or 3.
+        images: uint8, shape (n, height, width, channels), channels 1 or 3; a memory map where they are many.
         labels: int64, shape (n,), indices into ``class_names``.
         class_names: one name a class, at least two.
         subjects: shape (n,), the person in each image, or None where unknown.
@@ -38,6 +41,8 @@ class Dataset:
         parts: shape (n,), the official part of each image (``train``, ``validation``, ``test``), or None where the
             data come in one piece.
         names: shape (n,), how each image is called (a file's path, a row's number), or None.
+        sequence_kind: what ``sequences`` are: ``sequence``, or ``near-duplicate group`` where they were found by
+            likeness (:func:`nas.data.leaks.group_near_copies`).
     """
 
     images: npt.NDArray[np.uint8]
@@ -54,6 +59,7 @@ class Dataset:
     soft_labels: npt.NDArray[np.float32] | None = None
     parts: npt.NDArray[np.str_] | None = None
     names: npt.NDArray[np.str_] | None = None
+    sequence_kind: SequenceKind = "sequence"
 
     def __post_init__(self) -> None:
         # Both name files of the user's, and are printed and written into every report.
@@ -120,7 +126,8 @@ class Dataset:
         """SHA-256 (first 16 hex digits) of pixels, labels, class names, subjects and sequences."""
         digest = hashlib.sha256()
         digest.update(repr((self.images.shape, self.class_names)).encode())
-        digest.update(np.ascontiguousarray(self.images).tobytes())
+        for start in range(0, len(self.images), _HASHED_AT_ONCE):  # in pieces: they may be larger than the memory
+            digest.update(np.ascontiguousarray(self.images[start : start + _HASHED_AT_ONCE]).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         for ids in (self.subjects, self.sequences):
             digest.update(b"none" if ids is None else "\n".join(map(str, ids)).encode())
@@ -142,8 +149,8 @@ class Dataset:
 
     def subset(self, indices: npt.NDArray[np.int64]) -> Dataset:
         """The images at ``indices`` (shape (m,)), with what is known of them."""
-        each = ("images", "labels", *PER_IMAGE)
+        each = ("labels", *PER_IMAGE)
         taken: dict[str, Any] = {
             name: None if (all_ := getattr(self, name)) is None else all_[indices] for name in each
         }
-        return replace(self, **taken)
+        return replace(self, **taken | {"images": gathered(self.images, indices)})

@@ -10,8 +10,12 @@ _MARGIN = 1.16
 _RAISE = 0.04
 
 
-def _box(landmarks: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """Square (left, top, right, bottom) about the landmarks, a little raised to leave room for the forehead."""
+def face_box(landmarks: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Square (left, top, right, bottom) about points of a face, a little raised to leave room for the forehead.
+
+    Args:
+        landmarks: (x, y), shape (n, 2): 68 landmarks, or two corners of a detector's box.
+    """
     left, top = (float(v) for v in landmarks.min(axis=0))
     right, bottom = (float(v) for v in landmarks.max(axis=0))
     side = _MARGIN * max(right - left, bottom - top, 1.0)
@@ -25,8 +29,9 @@ def landmarks_in_crop(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
 
     Landmarks count from the centre of the first pixel, shares from the edge of the image.
     """
-    x0, y0, x1, y1 = _box(landmarks)
-    return ((landmarks + 0.5 - (x0, y0)) / (x1 - x0, y1 - y0)).astype(np.float32)
+    x0, y0, x1, y1 = face_box(landmarks)
+    shares: npt.NDArray[np.float32] = ((landmarks + 0.5 - (x0, y0)) / (x1 - x0, y1 - y0)).astype(np.float32)
+    return shares
 
 
 def crop_face(
@@ -48,7 +53,7 @@ def crop_face(
         x0, y0, x1, y1 = ((width - side) // 2, (height - side) // 2, (width + side) // 2, (height + side) // 2)
         box = (float(x0), float(y0), float(x1), float(y1))
     else:
-        box = _box(landmarks)
+        box = face_box(landmarks)
     before_x, before_y = max(0, -int(box[0] // 1)), max(0, -int(box[1] // 1))
     after_x, after_y = max(0, int(box[2]) + 1 - width), max(0, int(box[3]) + 1 - height)
     padded = np.pad(image, ((before_y, after_y), (before_x, after_x)), mode="edge")

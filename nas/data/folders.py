@@ -1,24 +1,19 @@
-"""Images in one folder a class."""
+"""Images in one folder a class, maybe within folders for the official parts (``train/happy/1.png``)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.classfolders import class_folders
 from nas.data.coverage import coverage_warnings
 from nas.data.dataset import Dataset
-from nas.data.imagefile import BrokenImageError, ImageHeader, read_header, read_pixels
-from nas.data.paths import image_files, subfolders, visible_entries
-from nas.errors import InputError
-
-DEFAULT_SIDE = 48
-MAX_NATIVE_SIDE = 224
-MAX_GIGABYTES = 8
-_SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
+from nas.data.parts import PARTS, parts_of
+from nas.data.paths import image_files
+from nas.data.pictures import names_of, read_pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +25,8 @@ class FolderImages:
         labels: int64, shape (n,).
         class_names: the folders' names, sorted.
         files: the n files, in the order of ``images``.
+        names: shape (n,), the files' paths from the folder that was given.
+        parts: shape (n,), the official part of each image, or None where the images come in one piece.
         warnings: what was left out, resized or ignored.
     """
 
@@ -37,6 +34,8 @@ class FolderImages:
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     files: tuple[Path, ...]
+    names: npt.NDArray[np.str_]
+    parts: npt.NDArray[np.str_] | None
     warnings: tuple[str, ...]
 
 
@@ -52,9 +51,15 @@ def load_folders(root: Path, image_size: int | None = None) -> Dataset:
         labels=read.labels,
         class_names=read.class_names,
         kind="folders",
-        caption=f"{root.resolve().name} (one folder per class)",
+        caption=f"{root.resolve().name} (one folder per class{'' if read.parts is None else _listed(read.parts)})",
         warnings=read.warnings + coverage_warnings(read.labels, read.class_names, None),
+        parts=read.parts,
+        names=read.names,
     )
+
+
+def _listed(parts: npt.NDArray[np.str_]) -> str:
+    return f"; parts {', '.join(part for part in PARTS if part in parts)}"
 
 
 def read_class_folders(root: Path, image_size: int | None, channels: int | None = None) -> FolderImages:
@@ -71,112 +76,18 @@ def read_class_folders(root: Path, image_size: int | None, channels: int | None 
         InputError: no image, one class only, more than half unreadable, or an image of more than 64 megapixels.
     """
     classes, warnings = class_folders(root)
-    files = [file for folder in classes for file in image_files(folder)]
-    owner = {folder: index for index, folder in enumerate(classes)}
-    headers = {file: header for file in files if (header := _header(file)) is not None}
-    if not headers:
-        raise InputError(f"{root}: none of its {len(files)} image files can be read: check how they were copied")
-    size, size_warnings = _target_size(list(headers.values()), image_size)
-    if channels is None:
-        channels = 1 if all(header.is_grey for header in headers.values()) else 3
-    images, kept = _decode(list(headers), size, channels)
-    broken = sorted(set(files) - set(kept))
-    if 2 * len(broken) > len(files):
-        raise InputError(
-            f"{root}: {len(broken)} of its {len(files)} image files cannot be read (first: {broken[0]}): replace them"
-        )
-    if broken:
-        warnings = (*warnings, f"{len(broken)} image files cannot be read and are left out (first: {broken[0]})")
+    owner = {folder.path: folder for folder in classes}
+    files = [file for folder in owner for file in image_files(folder)]
+    pictures = read_pictures(root, files, image_size, channels=channels)
+    kept = tuple(files[index] for index in pictures.kept)
+    class_names = tuple(sorted({folder.name for folder in classes}))
+    index = {folder.path: class_names.index(folder.name) for folder in classes}
     return FolderImages(
-        images=images,
-        labels=np.array([owner[file.parent] for file in kept], np.int64),
-        class_names=tuple(folder.name for folder in classes),
-        files=tuple(kept),
-        warnings=warnings + size_warnings,
+        images=pictures.images,
+        labels=np.array([index[file.parent] for file in kept], np.int64),
+        class_names=class_names,
+        files=kept,
+        names=names_of(root, kept),
+        parts=parts_of(np.array([owner[file.parent].part or "" for file in kept])),
+        warnings=warnings + pictures.warnings,
     )
-
-
-def class_folders(root: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """The subfolders of ``root`` that hold images, sorted by name, and what to warn about.
-
-    Raises:
-        InputError: fewer than two; the message says what lies there instead.
-    """
-    folders, files = visible_entries(root)
-    if not folders and not files:
-        raise InputError(f"{root}: the folder is empty; expected one subfolder of images per class")
-    if not folders:
-        what = "images" if image_files(root) else "files"
-        raise InputError(f"{root}: {what} but no subfolder; put the images of each class into a subfolder of its name")
-    _refuse_splits(root, folders)
-    classes = tuple(folder for folder in folders if image_files(folder))
-    if not classes:
-        deeper = next((folder for folder in folders if any(map(image_files, subfolders(folder)))), None)
-        remedy = f"did you mean {deeper}?" if deeper else "expected one subfolder of images per class"
-        raise InputError(f"{root}: no image in its {len(folders)} subfolders; {remedy}")
-    if len(classes) == 1:
-        raise InputError(
-            f"{root}: only one class (subfolder {classes[0].name!r}) holds images; a classifier needs at least two: "
-            "give the folder that holds all classes"
-        )
-    ignored = [folder.name for folder in folders if folder not in classes]
-    warnings = [f"subfolders without images are no classes: {', '.join(ignored)}"] if ignored else []
-    if image_files(root):
-        warnings.append(f"{len(image_files(root))} images outside any class folder are left out")
-    return classes, tuple(warnings)
-
-
-def is_split_name(name: str) -> bool:
-    """Whether a folder of this name is a part of a data set (``train``, ``test`` ...) and not a class."""
-    return name.lower() in _SPLIT_NAMES
-
-
-def _refuse_splits(root: Path, folders: Sequence[Path]) -> None:
-    if not all(is_split_name(folder.name) for folder in folders):
-        return
-    names = ", ".join(folder.name for folder in folders)
-    ordered = sorted(folders, key=lambda folder: (not folder.name.lower().startswith("train"), folder.name))
-    inside = next((folder for folder in ordered if subfolders(folder)), None)
-    remedy = f"give {inside}" if inside else "give a folder with one subfolder of images per class"
-    raise InputError(f"{root}: its subfolders ({names}) are parts of a data set, not classes; {remedy}")
-
-
-def _header(file: Path) -> ImageHeader | None:
-    try:
-        return read_header(file)
-    except BrokenImageError:
-        return None
-
-
-def _target_size(headers: Sequence[ImageHeader], image_size: int | None) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """(height, width) for all images, and what to warn about."""
-    sizes = {(header.height, header.width) for header in headers}
-    height, width = min(sizes)
-    if image_size is None and len(sizes) == 1 and max(height, width) <= MAX_NATIVE_SIDE:
-        return (height, width), ()
-    side = DEFAULT_SIDE if image_size is None else int(image_size)
-    stretched = sum(header.height != header.width for header in headers)
-    warnings = [f"{stretched} images are not square and were stretched"] if stretched else []
-    if image_size is None:
-        what = f"images of {len(sizes)} sizes were" if len(sizes) > 1 else f"images of {height}x{width} were"
-        warnings.insert(0, f"{what} brought to {side}x{side}: give an image size to choose another")
-    return (side, side), tuple(warnings)
-
-
-def _decode(files: Sequence[Path], size: tuple[int, int], channels: int) -> tuple[npt.NDArray[np.uint8], list[Path]]:
-    """Images, shape (m, *size, channels), and the m files that could be decoded."""
-    gigabytes = len(files) * size[0] * size[1] * channels / 1e9
-    if gigabytes > MAX_GIGABYTES:
-        raise InputError(
-            f"{len(files)} images of {size[0]}x{size[1]}x{channels} are {gigabytes:.0f} GB in memory, more than "
-            f"{MAX_GIGABYTES} GB: give a smaller image size"
-        )
-    images = np.empty((len(files), *size, channels), np.uint8)
-    kept: list[Path] = []
-    for file in files:
-        try:
-            images[len(kept)] = read_pixels(file, channels, size)
-        except BrokenImageError:
-            continue
-        kept.append(file)
-    return images[: len(kept)], kept

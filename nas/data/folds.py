@@ -7,16 +7,18 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.dataset import Dataset
+from nas.data.dataset import Dataset, SequenceKind
 from nas.errors import InputError, NasError
 
 Indices = npt.NDArray[np.int64]
-Unit = Literal["subject", "sequence", "image"]
+Unit = Literal["subject", "image"] | SequenceKind
+# The official part that is set aside: the first of these that there is.
+_ASIDE: Final = ("test", "validation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,9 @@ class Split:
         unit: what is kept together.
         search_groups: number of such units that are searched on.
         holdout_groups: number of such units set aside.
+        official: which official part of the data is what is set aside; None where it was drawn.
+        leaky: share of the tested images that have a near copy in training, where a user has allowed a substantial one
+            (:func:`nas.data.leaks.guard`); None otherwise.
     """
 
     holdout: Indices
@@ -48,6 +53,8 @@ class Split:
     unit: Unit
     search_groups: int
     holdout_groups: int
+    official: str | None = None
+    leaky: float | None = None
 
     @cached_property
     def search_indices(self) -> Indices:
@@ -56,8 +63,9 @@ class Split:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 (first 16 hex digits) of all indices and the seed."""
-        digest = hashlib.sha256(f"seed {self.seed}".encode())
+        """SHA-256 (first 16 hex digits) of all indices, the seed, and the official part that is set aside."""
+        official = "" if self.official is None else f";official {self.official}"
+        digest = hashlib.sha256(f"seed {self.seed}{official}".encode())
         parts = [("holdout", self.holdout)]
         for fold in self.folds:
             parts += [("train", fold.train), ("test", fold.test)]
@@ -70,10 +78,16 @@ class Split:
     def protocol(self) -> str:
         """How accuracy is measured, in a sentence to print beside it."""
         aside = _counted(self.holdout_groups, self.unit) if self.holdout_groups else "none"
+        if self.official is not None:
+            aside = f"the official {self.official} part ({aside})"
         over = _counted(self.search_groups, self.unit)
         if self.subject_independent:
             return f"{len(self.folds)} subject-independent folds over {over}; {aside} set aside"
-        return f"{len(self.folds)} folds over {over}, not subject-independent (no subject ids); {aside} set aside"
+        leaky = ""
+        if self.leaky is not None:
+            leaky = f"leaky split: {self.leaky:.0%} of test images have a near-copy in training; "
+        told = f"{len(self.folds)} folds over {over}, not subject-independent (no subject ids)"
+        return f"{leaky}{told}; {aside} set aside"
 
     def describe(self) -> dict[str, Any]:
         """What ``run.yaml`` records of the split."""
@@ -88,6 +102,7 @@ class Split:
             "search_groups": self.search_groups,
             "holdout_images": len(self.holdout),
             "holdout_groups": self.holdout_groups,
+            **{name: value for name in ("official", "leaky") if (value := getattr(self, name)) is not None},
         }
 
 
@@ -95,21 +110,27 @@ def make_split(dataset: Dataset, *, folds: int = 5, holdout: float = 0.2, seed: 
     """Set about ``holdout`` of the people aside and divide the rest into ``folds`` folds, classes balanced.
 
     Without subjects the sequences are kept together, without those each image stands for itself; the split then never
-    calls itself subject-independent. A class without any image is passed over.
+    calls itself subject-independent. A class without any image is passed over.  Where the data have an official test
+    part, that is what is set aside, else their validation part.
 
     Args:
         dataset: the images.
         folds: number of folds, at least 2.
-        holdout: share set aside, 0 for none, at most 0.5.
+        holdout: share set aside, 0 for none, at most 0.5; of data with an official part to set aside, whether it is.
         seed: of the shuffling, in 0..2^32-1.
 
     Raises:
-        InputError: an option out of range, or a class with too few people (sequences, images) for so many folds.
+        InputError: an option out of range, a class with too few people (sequences, images) for so many folds, or an
+            official part that shares people (sequences) with the others.
     """
     _check_options(folds, holdout, seed)
     unit, groups = units_of(dataset)
     everything = np.arange(len(dataset), dtype=np.int64)
-    aside = _set_aside(dataset, groups, unit, holdout, seed)
+    official = official_part(dataset) if holdout > 0 else None
+    if official is None:
+        aside = _set_aside(dataset, groups, unit, holdout, seed)
+    else:
+        aside = _official(dataset, groups, unit, official)
     search = np.setdiff1d(everything, aside)
     _check_enough(dataset, groups, unit, search, folds)
     parts = tuple(
@@ -124,6 +145,7 @@ def make_split(dataset: Dataset, *, folds: int = 5, holdout: float = 0.2, seed: 
         unit=unit,
         search_groups=len(np.unique(groups[search])),
         holdout_groups=len(np.unique(groups[aside])),
+        official=official,
     )
     _check_coverage(dataset, split, unit)
     _check_disjoint(split, groups, len(dataset))
@@ -144,8 +166,30 @@ def units_of(dataset: Dataset) -> tuple[Unit, Indices]:
     if dataset.subjects is not None:
         return "subject", np.unique(dataset.subjects, return_inverse=True)[1].astype(np.int64)
     if dataset.sequences is not None:
-        return "sequence", np.unique(dataset.sequences, return_inverse=True)[1].astype(np.int64)
+        return dataset.sequence_kind, np.unique(dataset.sequences, return_inverse=True)[1].astype(np.int64)
     return "image", np.arange(len(dataset), dtype=np.int64)
+
+
+def official_part(dataset: Dataset) -> str | None:
+    """The official part that is set aside unless a user wants otherwise: ``test``, else ``validation``, else None."""
+    if dataset.parts is None:
+        return None
+    there = set(np.unique(dataset.parts).tolist())
+    return next((name for name in _ASIDE if name in there and there != {name}), None)
+
+
+def _official(dataset: Dataset, groups: Indices, unit: Unit, part: str) -> Indices:
+    """Sorted indices of the images of an official part, shape (h,)."""
+    inside = dataset.parts == part
+    both = np.intersect1d(groups[inside], groups[~inside])
+    if len(both):
+        first = int(np.flatnonzero(inside & (groups == both[0]))[0])
+        ids = dataset.sequences if dataset.subjects is None else dataset.subjects
+        raise InputError(
+            f"{dataset.caption}: {_counted(len(both), unit)} of the official {part} part are in its other parts too "
+            f"(first: {'?' if ids is None else ids[first]}), so that they are not kept apart: use --ignore-parts"
+        )
+    return np.flatnonzero(inside).astype(np.int64)
 
 
 def _set_aside(dataset: Dataset, groups: Indices, unit: Unit, holdout: float, seed: int) -> Indices:

@@ -65,7 +65,12 @@ def read_header(path: Path) -> ImageHeader:
         return ImageHeader(height, width, image.mode in _GREY_MODES)
 
 
-def read_pixels(path: Path, channels: int, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
+def read_pixels(
+    path: Path,
+    channels: int,
+    size: tuple[int, int] | None = None,
+    box: tuple[int, int, int, int] | None = None,
+) -> npt.NDArray[np.uint8]:
     """The image at ``path``, upright, its first frame where there are several.
 
     Colour becomes grey by ITU-R 601 luma, transparent pixels become white, 16 bits become 8 by dropping the low ones.
@@ -74,6 +79,7 @@ def read_pixels(path: Path, channels: int, size: tuple[int, int] | None = None) 
         path: an image file.
         channels: 1 for grey, 3 for RGB.
         size: (height, width) to which it is brought (stretched where the proportions differ); None keeps its own.
+        box: left, top, width and height, in pixels, of what is cut out before; None is the whole image.
 
     Returns:
         uint8, shape (height, width, channels).
@@ -85,6 +91,9 @@ def read_pixels(path: Path, channels: int, size: tuple[int, int] | None = None) 
     with _opened(path) as image:
         upright = ImageOps.exif_transpose(image)
         plain = _eight_bits(upright).convert("L" if channels == 1 else "RGB")
+        if box is not None:
+            left, top, width, height = box
+            plain = plain.crop((left, top, left + width, top + height))
         if size is not None and plain.size != size[::-1]:
             plain = plain.resize(size[::-1], Image.Resampling.BILINEAR)
         return np.asarray(plain, dtype=np.uint8).reshape(plain.height, plain.width, channels)

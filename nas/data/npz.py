@@ -8,6 +8,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +26,7 @@ _MAX_BYTES = 8_000_000_000
 # Deflate reaches a thousandfold on repetitions alone; images of any kind stay far below a hundred.
 _MAX_EXPANSION, _HARMLESS_BYTES = 100, 100_000_000
 # MemoryError: a header that claims a huge shape; RuntimeError: an archive encrypted or compressed in another way.
-_DAMAGED = (
+DAMAGED = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
 )
@@ -47,6 +48,16 @@ def load_npz(path: Path) -> Dataset:
         if name not in arrays:
             found = ", ".join((*arrays, *ignored)) or "none"
             raise InputError(f"{path}: no array {name!r} (found: {found}); images are to be named x, labels y")
+    notes = (f"arrays ignored: {', '.join(ignored)} (read are {', '.join(_KNOWN)})",) if ignored else ()
+    return dataset_of_arrays(path, arrays, "npz", notes)
+
+
+def dataset_of_arrays(path: Path, arrays: Mapping[str, Array], kind: str, notes: tuple[str, ...] = ()) -> Dataset:
+    """The data set that ``x``, ``y`` and maybe ``subject``, ``sequence``, ``classes`` make; ``x`` may be mapped.
+
+    Raises:
+        InputError: an array of another type, rank, length or range.
+    """
     images = _images(path, arrays["x"])
     class_names = _class_names(path, arrays.get("classes"))
     labels = _labels(path, arrays["y"], len(images), class_names)
@@ -56,14 +67,13 @@ def load_npz(path: Path) -> Dataset:
         raise InputError(f"{path}: all {len(labels)} labels are {labels[0]}: only one class, two are needed at least")
     subjects = _ids(path, "subject", arrays.get("subject"), len(images))
     sequences = _ids(path, "sequence", arrays.get("sequence"), len(images))
-    notes = (f"arrays ignored: {', '.join(ignored)} (read are {', '.join(_KNOWN)})",) if ignored else ()
     return Dataset(
         images=images,
         labels=labels,
         class_names=class_names,
         subjects=subjects,
         sequences=sequences,
-        kind="npz",
+        kind=kind,
         caption=path.name,
         warnings=notes + coverage_warnings(labels, class_names, subjects, sequences),
     )
@@ -83,8 +93,8 @@ def _read(path: Path) -> tuple[dict[str, Array], tuple[str, ...]]:
                 raise InputError(f"{path}: a single array; save images and labels together: np.savez(path, x=…, y=…)")
             ignored = tuple(name for name in file.files if name not in _KNOWN)
             arrays = {name: _member(path, file, name) for name in file.files if name in _KNOWN}
-    except _DAMAGED as error:
-        raise InputError(f"{path}: not an .npz file that can be read ({_short(error)}): save it again") from error
+    except DAMAGED as error:
+        raise InputError(f"{path}: not an .npz file that can be read ({short(error)}): save it again") from error
     return arrays, ignored
 
 
@@ -108,15 +118,16 @@ def _refuse_bomb(path: Path, handle: BinaryIO) -> None:
 def _member(path: Path, file: Any, name: str) -> Array:
     try:
         return np.asarray(file[name])
-    except _DAMAGED as error:
+    except DAMAGED as error:
         if "Object arrays" in str(error):
             raise InputError(
                 f"{path}: array {name!r} holds Python objects, which are never unpickled: save it as numbers or strings"
             ) from error
-        raise InputError(f"{path}: array {name!r} cannot be read ({_short(error)}): save it again") from error
+        raise InputError(f"{path}: array {name!r} cannot be read ({short(error)}): save it again") from error
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
+    """The first line of what NumPy says, in words that a user can act on."""
     text = str(error).strip() or type(error).__name__
     return "pickled objects are not read" if "pickle" in text.lower() else text.splitlines()[0]
 
@@ -132,7 +143,7 @@ def _images(path: Path, x: Array) -> npt.NDArray[np.uint8]:
             f"{path}: x has shape {x.shape}; expected (n, height, width) or (n, height, width, channels) with 1 or 3 "
             "channels and at least one image: reshape it"
         )
-    return np.ascontiguousarray(x)
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)  # which would make a plain array of a mapped one
 
 
 def _class_names(path: Path, classes: Array | None) -> tuple[str, ...] | None:

@@ -64,17 +64,23 @@ def visible_entries(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     Raises:
         InputError: the folder cannot be listed.
     """
-    folders: list[Path] = []
-    files: list[Path] = []
+    folders, files = _visible_names(folder)
+    return tuple(folder / name for name in folders), tuple(folder / name for name in files)
+
+
+def _visible_names(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of subfolders and of files, sorted."""
+    folders: list[str] = []
+    files: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name == "__MACOSX":
                     continue
-                (folders if _leads_to_folder(entry) else files).append(folder / entry.name)
+                (folders if _leads_to_folder(entry) else files).append(entry.name)
     except OSError as error:
         raise InputError(f"folder {folder} cannot be listed ({error.strerror}): check its permissions") from error
-    return tuple(sorted(folders)), tuple(sorted(files))
+    return sorted(folders), sorted(files)
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -125,9 +131,10 @@ def identity(folder: Path) -> tuple[int, int]:
 
 def subfolders(folder: Path) -> tuple[Path, ...]:
     """The visible subfolders of ``folder``, sorted by name."""
-    return visible_entries(folder)[0]
+    return tuple(folder / name for name in _visible_names(folder)[0])
 
 
 def image_files(folder: Path) -> tuple[Path, ...]:
     """The visible files of ``folder`` that have the suffix of an image, sorted by name."""
-    return tuple(file for file in visible_entries(folder)[1] if file.suffix.lower() in IMAGE_SUFFIXES)
+    names = _visible_names(folder)[1]
+    return tuple(folder / name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES)

@@ -1,13 +1,15 @@
-"""Bring images that are already in memory to another size."""
+"""Bring images that are already decoded to another size."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nas.data.cache import Form, cached_rows
 from nas.data.dataset import Dataset
 from nas.errors import InputError
 
@@ -31,15 +33,16 @@ def resized(dataset: Dataset, image_size: int | None) -> Dataset:
     """``dataset`` with square images of side ``image_size``; itself where that is None or already so."""
     if image_size is None or dataset.input_shape[:2] == (image_size, image_size):
         return dataset
-    return replace(dataset, images=_resize_images(dataset.images, int(image_size)))
+    side = int(image_size)
+    form = Form(len(dataset), (side, side, dataset.input_shape[2]))
+    rows = cached_rows(lambda: f"resized {dataset.fingerprint}", lambda: _resized_images(dataset.images, side), form)
+    return replace(dataset, images=rows.values, warnings=dataset.warnings + rows.warnings)
 
 
-def _resize_images(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """(n, height, width, channels) to (n, side, side, channels), stretched where the proportions differ."""
-    count, _, _, channels = images.shape
-    result = np.empty((count, side, side, channels), np.uint8)
-    for index, image in enumerate(images):
+def _resized_images(images: npt.NDArray[np.uint8], side: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Each of the images, shape (side, side, channels), stretched where the proportions differ."""
+    channels = images.shape[3]
+    for image in images:
         plain = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if channels == 1 else image))
         small = np.asarray(plain.resize((side, side), Image.Resampling.BILINEAR))
-        result[index] = small.reshape(side, side, channels)
-    return result
+        yield small.reshape(side, side, channels)

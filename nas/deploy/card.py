@@ -183,7 +183,10 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         *([f"Effort {card['effort']}: {card['how_measured']}."] if card["effort"] else []),
         *_section("Files", _files(card["files"])),
         *([f"- not run on held-out images: {card['not_run_on_data']}"] if "not_run_on_data" in card else []),
-        *_section("Costs, counted from the graph", (f"- {name}: {value:,}" for name, value in card["costs"].items())),
+        *_section(
+            "Costs, counted from the graph, bytes in float32",
+            (f"- {name}: {value:,}" for name, value in card["costs"].items()),
+        ),
         *_section("Measured", _measured(card["measurements"])),
         *_section("Verdicts", _verdicts(card)),
         *_section("Input and output", _convention(card)),

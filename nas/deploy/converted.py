@@ -24,7 +24,7 @@ _NOISE: Final = 0.01  # too little to make anything overflow
 _COMPARED: Final = 8  # images on which the float file is compared with the model
 
 
-def converted_files(network: Network, inputs: Sequence[npt.NDArray[Any]], name: str, *, seed: int) -> dict[str, bytes]:
+def converted_files(network: Network, inputs: Sequence[Any], name: str, *, seed: int) -> dict[str, bytes]:
     """Both TFLite files of ``network`` with made-up weights, and under ``name`` as JSON what is known of them.
 
     The JSON says ``params``, ``macs``, how the latter were counted, each file's SHA-256 (``files``), and where there is

@@ -77,7 +77,7 @@ def run_onnx(content: bytes, given: Tensors) -> Tensors:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    refused: tuple[type[Exception], ...] = (ValueError, RuntimeError, *_errors(onnxruntime))
+    refused: tuple[type[Exception], ...] = (ValueError, RuntimeError, *runtime_errors(onnxruntime))
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         there = {tensor.name for tensor in session.get_outputs()}
@@ -111,7 +111,7 @@ def metadata_of(content: bytes) -> str:
     return text
 
 
-def _errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
+def runtime_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
     """What ONNX Runtime raises; its exceptions have no base class of their own."""
     state = onnxruntime.capi.onnxruntime_pybind11_state
     return tuple(e for e in vars(state).values() if isinstance(e, type) and issubclass(e, Exception))

@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from nas.data.dataset import Dataset
 from nas.data.folds import Fold, Split
+from nas.data.rows import Images, rows_of
 from nas.evaluation.extras import Extras, Inputs
+from nas.evaluation.mapped import mapped_member
 from nas.task import Task
 
 
@@ -26,7 +28,7 @@ class Bundle:
         groups: int64 (n,), the images that are resampled together: subject, else sequence, else the image itself.
         folds: (train, test) indices into the images.
         classes: number of classes.
-        group_kind: ``subjects``, ``sequences`` or ``images``.
+        group_kind: ``subjects``, ``sequences``, ``near-duplicate groups`` or ``images``.
         extras: what the task takes beside images and labels.
         targets: names of the numbers to predict.
     """
@@ -58,7 +60,7 @@ class Bundle:
         part = dataset.subset(chosen)
         kind, ids = "images", np.arange(len(chosen)).astype(str)
         if part.sequences is not None:
-            kind, ids = "sequences", part.sequences
+            kind, ids = f"{part.sequence_kind}s", part.sequences
         if part.subjects is not None:
             kind, ids = "subjects", part.subjects
         groups = np.unique(ids, return_inverse=True)[1].astype(np.int64)
@@ -70,7 +72,11 @@ class Bundle:
         """What a network is given of the images at ``indices``: images, and flat landmarks where it is told of them."""
         points = self.extras.landmarks
         told = () if points is None else (points[indices].reshape(len(indices), -1),)
-        return self.images[indices], *told
+        return self.rows(indices), *told
+
+    def rows(self, indices: npt.NDArray[np.int64]) -> Images:
+        """The images at ``indices``; large ones are left in the file until they are used."""
+        return rows_of(self.images, indices)
 
     def save(self, path: Path) -> None:
         """Writes an uncompressed ``.npz`` without pickle."""
@@ -84,10 +90,11 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path) -> Bundle:
-        """Reads what :meth:`save` wrote."""
+        """Reads what :meth:`save` wrote; the images stay in the file, whose pages all processes share."""
         with np.load(path, allow_pickle=False) as file:
             classes, folds = (int(v) for v in file["numbers"])
             pairs = tuple((file[f"a_{k}"], file[f"b_{k}"]) for k in range(folds))
+            images, kind = mapped_member(path, "images"), str(file["kind"])
             names = tuple(str(name) for name in file["target_names"])
             groups, extras = file["groups"], Extras.among(file)
-            return cls(file["images"], file["labels"], groups, pairs, classes, str(file["kind"]), extras, names)
+            return cls(images, file["labels"], groups, pairs, classes, kind, extras, names)

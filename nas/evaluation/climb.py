@@ -85,7 +85,7 @@ class Climb:
             train, test = self._bundle.folds[k]
             start, done = (self._start(k), 0) if there is None else (there.weights, there.epochs)
             b = self._bundle
-            shown = b.images[train], b.labels[train], rung.epochs, k, self._progress
+            shown = b.rows(train), b.labels[train], rung.epochs, k, self._progress
             self._trainer.fit(*shown, extras=b.extras.at(train), start=start, done=done)
             answer = self._precision.answer(self._trainer, b.inputs(train), b.inputs(test))
             self._folds[k] = _Fold(get_weights(self._trainer.model), rung.epochs, answer)

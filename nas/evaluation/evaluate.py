@@ -18,7 +18,7 @@ from nas.evaluation.metrics import measure_predictions, measure_values
 from nas.evaluation.precision import Precision, precision_of
 from nas.evaluation.quiet import Quiet
 from nas.evaluation.train import Trainer
-from nas.indicator import LATENCY_RATIO, Constraint, Status, Step, Verdict, exact_costs, overall
+from nas.indicator import LATENCY_RATIO, Constraint, Status, Step, Verdict, overall
 from nas.measurement import Measurement
 from nas.networks.build import build_model
 from nas.run.candidate import Outcome, State
@@ -117,7 +117,7 @@ class Evaluation:
         before: tuple[Verdict, ...] = (),
     ) -> tuple[Verdict, ...]:
         """Verdicts in order; those that a cheaper step gave keep what they cost."""
-        exact = exact_costs(cost_of(job.graph))
+        exact = self.setup.indicator.known(cost_of(job.graph))
         known = {(v.metric, v.side): v.seconds for v in before}
         verdicts = self.setup.indicator.judge({**exact, **measurements}, tuple(steps), elapsed)
         return tuple(Verdict(v.metric, v.value, v.bound, v.side, v.status, _seconds(v, exact, known)) for v in verdicts)

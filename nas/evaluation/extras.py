@@ -12,8 +12,9 @@ import numpy.typing as npt
 from nas.data.dataset import Dataset
 from nas.task import Task
 
-Inputs = tuple[npt.NDArray[Any], ...]
-"""What a network is given: uint8 images (n, h, w, c) and, where it is told of landmarks, float32 (n, 2 x points)."""
+Inputs = tuple[Any, ...]
+"""What a network is given: uint8 images (n, h, w, c), an array or :class:`nas.data.rows.Rows`, and, where it is told of
+landmarks, float32 (n, 2 x points)."""
 
 Answer = dict[str, npt.NDArray[np.float32]]
 """``probabilities`` (n, classes) and ``values`` (n, targets), those that a network answers."""

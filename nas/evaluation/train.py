@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.rows import Images, Rows
 from nas.errors import NasError
 from nas.evaluation.augment import Augmentation, augment, augment_with_landmarks
 from nas.evaluation.extras import Answer, Extras, Inputs
@@ -24,6 +25,7 @@ PAPER_SCHEDULE: Final = ((81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 0.5e-3))
 _PREDICT_BATCH: Final = 128
 SPOKEN: Final = {"logits": "probabilities", "values": "values"}  # what an answer is called outside of training
 Schedule = Literal["cosine", "paper"]
+ClassWeights = Literal["none", "balanced"]
 TargetLoss = Literal["mse", "ccc"]
 
 
@@ -44,6 +46,7 @@ class Recipe:
         label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al. 2016).
         weight_decay: decoupled, as in AdamW (Loshchilov, Hutter 2019): each step takes this times the learning rate,
             as a share, off the kernels; biases and batch normalisation are left alone.
+        class_weights: ``balanced`` weighs an image's loss by :func:`balanced_weights` of the fold's training part.
         target_weight: of the targets' loss beside the cross-entropy, where a network answers both.
         target_loss: ``mse``, the mean square error (the baseline of AffectNet: Mollahosseini et al. 2017), or ``ccc``,
             1 - the concordance within each batch, averaged over targets (Kollias, Zafeiriou 2019): it wants batches
@@ -58,6 +61,7 @@ class Recipe:
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
     schedule: Schedule = "paper"
+    class_weights: ClassWeights = "none"
     target_weight: float = 1.0
     target_loss: TargetLoss = "mse"
     soft_labels: bool = False
@@ -86,6 +90,18 @@ def cross_entropy(labels: Any, logits: Any, smoothing: float) -> Any:
     if smoothing == 0:
         return losses
     return (1 - smoothing) * losses - smoothing * tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
+
+
+def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float32]:
+    """Weight of each class, shape (classes,): n / (k * count), for k classes that are there; 1 for those that are not.
+
+    Their mean over the images is 1, as of scikit-learn's ``balanced``, so that the learning rate keeps its meaning.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    there = counts > 0
+    weights = np.ones(classes, np.float32)
+    weights[there] = len(labels) / (there.sum() * counts[there])
+    return weights
 
 
 def soft_cross_entropy(shares: Any, logits: Any, smoothing: float) -> Any:
@@ -141,6 +157,7 @@ class Fitter:
         with tf.name_scope("adam"):
             self._optimizer._create_all_weights(self._variables)
         self._fresh_optimizer = [np.zeros_like(v.numpy()) for v in self._optimizer.variables()]
+        self._class_weights = tf.Variable(np.ones(1, np.float32), trainable=False, shape=(None,))
         self._answers = tuple(answers)
         shapes = model.input_shape if isinstance(model.input_shape, list) else [model.input_shape]
         self._taken = self._extras(shapes)
@@ -169,9 +186,10 @@ class Fitter:
         recipe, losses = self._recipe, []
         if "soft_labels" in extras:
             smoothed = soft_cross_entropy(extras["soft_labels"], answers["logits"], recipe.label_smoothing)
-            losses.append(tf.reduce_mean(smoothed))
+            losses.append(tf.reduce_mean(self._weighed(smoothed, labels)))
         elif "logits" in answers:
-            losses.append(tf.reduce_mean(cross_entropy(labels, answers["logits"], recipe.label_smoothing)))
+            hard = cross_entropy(labels, answers["logits"], recipe.label_smoothing)
+            losses.append(tf.reduce_mean(self._weighed(hard, labels)))
         if "values" in answers:
             loss = target_loss(extras["targets"], answers["values"], recipe.target_loss)
             losses.append(recipe.target_weight * loss if losses else loss)
@@ -221,9 +239,17 @@ class Fitter:
 
         return epoch
 
+    def _weighed(self, losses: Any, labels: Any) -> Any:
+        """Losses (n,) times the weights of their classes, where the recipe weighs classes."""
+        import tensorflow as tf
+
+        if self._recipe.class_weights == "none":
+            return losses
+        return losses * tf.gather(self._class_weights, labels)
+
     def fit(
         self,
-        images: npt.NDArray[np.uint8],
+        images: Images,
         labels: npt.NDArray[np.int64],
         epochs: int,
         fold: int,
@@ -249,9 +275,11 @@ class Fitter:
 
         for variable, value in zip(self._optimizer.variables(), self._fresh_optimizer, strict=True):
             variable.assign(value)
-        x, y = tf.constant(images), tf.constant(labels)
+        if self._recipe.class_weights == "balanced":
+            self._class_weights.assign(balanced_weights(labels, int(labels.max()) + 1))
+        x = images if isinstance(images, Rows) else tf.constant(images)
         known = {} if extras is None else extras.arrays()
-        beside = {name: tf.constant(known[name]) for name in self._taken}
+        beside = {name: known[name] for name in self._taken}
         batch = min(self._recipe.batch, len(labels))
         loss, durations = float("nan"), []
         for epoch in range(done, epochs):
@@ -259,7 +287,7 @@ class Fitter:
             rng = np.random.default_rng([self._seed, fold, epoch])
             order = rng.permutation(len(labels))[: len(labels) // batch * batch].reshape(-1, batch).astype(np.int32)
             self._optimizer.learning_rate = learning_rate(self._recipe, epoch, epochs)
-            loss = float(self._epoch(x, y, order, int(rng.integers(2**31 - 1)), beside))
+            loss = self._one_epoch(x, labels, beside, order, int(rng.integers(2**31 - 1)))
             durations.append(time.perf_counter() - begin)
             after_epoch()
             if not np.isfinite(loss):
@@ -267,12 +295,39 @@ class Fitter:
         self._account(durations)
         return loss
 
+    def _one_epoch(
+        self,
+        images: Any,
+        labels: npt.NDArray[np.int64],
+        beside: Mapping[str, Any],
+        order: npt.NDArray[np.int32],
+        seed: int,
+    ) -> float:
+        """Mean loss of an epoch; images that are not in memory are brought there a portion at a time."""
+        import tensorflow as tf
+
+        if not isinstance(images, Rows):
+            return float(self._epoch(images, tf.constant(labels), order, seed, _constants(beside)))
+        total = 0.0
+        for number, (chosen, local) in enumerate(images.portions(order)):
+            mine = (seed + 7919 * number) % (2**31 - 1)  # else each portion would be augmented alike
+            known = _constants({name: values[chosen] for name, values in beside.items()})
+            loss = self._epoch(tf.constant(images[chosen]), tf.constant(labels[chosen]), local, mine, known)
+            total += float(loss) * len(local)
+        return total / len(order)
+
     def _account(self, durations: list[float]) -> None:
         if self.seconds["trace"] == 0.0 and len(durations) > 1:
             usual = float(np.median(durations[1:]))
             self.seconds["trace"] = max(durations[0] - usual, 0.0)
             durations = [usual, *durations[1:]]
         self.seconds["train"] += sum(durations)
+
+
+def _constants(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {name: tf.constant(values) for name, values in arrays.items()}
 
 
 def answers_of(network: Network) -> tuple[str, ...]:
@@ -325,7 +380,7 @@ class Trainer:
 
     def fit(  # noqa: PLR0913 - those of Fitter.fit, and where to start
         self,
-        images: npt.NDArray[np.uint8],
+        images: Images,
         labels: npt.NDArray[np.int64],
         epochs: int,
         fold: int,
@@ -358,6 +413,6 @@ class Trainer:
         named = zip(self.answers, zip(*parts, strict=True), strict=True)
         return {SPOKEN[name]: np.concatenate(pieces) for name, pieces in named}
 
-    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, images: Images) -> npt.NDArray[np.float32]:
         """Probabilities (n, classes) of uint8 images (n, h, w, c), by a network that takes nothing else."""
         return self.answer((images,))["probabilities"]

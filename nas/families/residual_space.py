@@ -12,6 +12,17 @@ from pydantic import Field, model_validator
 
 from nas.architecture import Architecture
 from nas.errors import InputError
+from nas.families.bounds import (
+    MAX_CLASSES,
+    MAX_SIDE,
+    Classes,
+    DepthRange,
+    Description,
+    InputShape,
+    Range,
+    StrideChoice,
+    TraitChoice,
+)
 from nas.families.residual import TRAITS, Link, ResidualArchitecture, Stage
 from nas.families.residual_edits import (
     ResidualEdit,
@@ -30,67 +41,7 @@ if TYPE_CHECKING:
     import numpy as np
     from optuna.distributions import BaseDistribution
 
-MAX_SIDE: Final = 1024
-MAX_CLASSES: Final = 10_000
 _SAMPLED_LINKS: Final = 4
-
-Width = Annotated[int, Field(ge=1, le=4096)]
-Depth = Annotated[int, Field(ge=1, le=32)]
-
-
-class Range(StrictModel):
-    """Allowed widths low, low+step, ..., high, and the prototype's."""
-
-    prototype: Width
-    low: Width
-    high: Width
-    step: Width = 1
-
-    @model_validator(mode="after")
-    def _check(self) -> Range:
-        if self.high < self.low or (self.high - self.low) % self.step:
-            raise ValueError(f"high {self.high} must be low {self.low} plus a multiple of step {self.step}")
-        if not self.contains(self.prototype):
-            raise ValueError(
-                f"prototype {self.prototype} is not among {self.low}, {self.low + self.step} .. {self.high}"
-            )
-        return self
-
-    def contains(self, value: int) -> bool:
-        """Whether ``value`` is one of the allowed widths."""
-        return self.low <= value <= self.high and (value - self.low) % self.step == 0
-
-    def snap(self, value: float) -> int:
-        """The allowed width nearest to ``value``."""
-        steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
-        return self.low + steps * self.step
-
-
-class DepthRange(StrictModel):
-    """Allowed numbers of blocks."""
-
-    prototype: Depth
-    low: Depth
-    high: Depth
-
-    @model_validator(mode="after")
-    def _check(self) -> DepthRange:
-        if not self.low <= self.prototype <= self.high:
-            raise ValueError(f"prototype {self.prototype} must lie in {self.low}..{self.high}")
-        return self
-
-
-class StrideChoice(StrictModel):
-    """Allowed strides of the stem."""
-
-    prototype: Literal[1, 2]
-    choices: Annotated[list[Literal[1, 2]], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _check(self) -> StrideChoice:
-        if self.prototype not in self.choices or len(set(self.choices)) != len(self.choices):
-            raise ValueError(f"prototype {self.prototype} must be among the choices {self.choices}, each named once")
-        return self
 
 
 class StemSpec(StrictModel):
@@ -98,19 +49,6 @@ class StemSpec(StrictModel):
 
     width: Range
     stride: StrideChoice
-
-
-class TraitChoice(StrictModel):
-    """Whether a stage may, or must, have a trait."""
-
-    prototype: bool
-    choices: Annotated[list[bool], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _check(self) -> TraitChoice:
-        if self.prototype not in self.choices or len(set(self.choices)) != len(self.choices):
-            raise ValueError(f"prototype {self.prototype} must be among the choices {self.choices}, each named once")
-        return self
 
 
 _WITHOUT: Final = TraitChoice(prototype=False, choices=[False])
@@ -146,8 +84,9 @@ class ResidualSpaceSpec(StrictModel):
     """The YAML file of a residual search space."""
 
     family: Literal["residual"]
-    input: Annotated[list[Annotated[int, Field(ge=1, le=MAX_SIDE)]], Field(min_length=3, max_length=3)]
-    classes: Annotated[int, Field(ge=2, le=MAX_CLASSES)]
+    description: Description = ""
+    input: InputShape
+    classes: Classes
     normalisation: Literal["batch", "none"] = "batch"
     bias: bool = False
     stem: StemSpec
@@ -159,6 +98,10 @@ class ResidualSpaceSpec(StrictModel):
         if True in self.stages[0].pooled.choices:
             raise ValueError("the first stage keeps its resolution: it cannot be pooled")
         return self
+
+    def space(self) -> ResidualSpace:
+        """The space that the file describes."""
+        return ResidualSpace(self)
 
     @property
     def shared_widths(self) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any, Final
 
-from nas.indicator import COSTS, LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict
+from nas.indicator import COSTS, LATENCY_RATIO, METRICS, Indicator, Status, Step, Verdict, exact_costs
 from nas.run.candidate import Candidate, State
 from nas.run.judged import not_judged
 from nas.task import Task
@@ -36,7 +36,8 @@ def explain_candidate(
 
     Returns:
         ``id, trial, state, status, repeat_of, parent, edits, seed, effort, why`` (a sentence);
-        ``costs`` and ``measurements``: ``{metric: {"value", ..., "prototype", "ratio"}}``; ``verdicts``, each with
+        ``costs`` and ``measurements``: ``{metric: {"value", ..., "prototype", "ratio"}}``; ``element_bytes`` of an
+        activation in the file that is judged (4 in float32, 1 in int8); ``verdicts``, each with
         metric, value, low, high, bound, side, status, step and seconds; ``not_measured``: ``[{"metric", "reason"}]``;
         ``not_judged``: constraints as text, null without an indicator; ``failure``: kind, reason and log, or null;
         ``rungs``: what it showed before its last one; ``stopped``: why it was not trained to the full effort, or null;
@@ -45,6 +46,7 @@ def explain_candidate(
     """
     outcome = candidate.outcome
     seconds = None if outcome is None or not outcome.seconds else dict(outcome.seconds)
+    known = exact_costs(candidate.cost, candidate.element_bytes)
     return {
         "id": candidate.id,
         "trial": candidate.trial,
@@ -59,7 +61,8 @@ def explain_candidate(
         "rungs": [asdict(rung) for rung in candidate.rungs],
         "stopped": None if outcome is None else outcome.stopped,
         "inheritance": None if outcome is None or outcome.inheritance is None else asdict(outcome.inheritance),
-        "costs": {name: _beside(getattr(candidate.cost, name), getattr(prototype.cost, name)) for name in COSTS},
+        "costs": {name: _beside(known[name].value, prototype.value(name)) for name in COSTS},
+        "element_bytes": candidate.element_bytes,
         "measurements": _measurements(candidate, prototype),
         "verdicts": [_verdict(candidate, v) for v in candidate.verdicts],
         "not_measured": _not_measured(candidate, task or Task()),

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from nas.cost import INT8_BYTES
 from nas.indicator import LATENCY_RATIO, METRICS, PRIMARY
 from nas.report.explain import bound_text
 from nas.units import format_duration
@@ -25,7 +26,8 @@ def candidate_lines(explanation: Mapping[str, Any]) -> list[str]:
     lines.append(f"  parent: {e['parent'] or 'none'}" + (f"  effort: {e['effort']}" if e["effort"] else ""))
     lines += [f"  edit: {edit}" for edit in e["edits"]]
     lines += [*_climb(e)]
-    lines += ["", "costs (counted from the graph)", *_values(e["costs"])]
+    counted = "counted from the graph" + ", with int8 activations" * (e["element_bytes"] == INT8_BYTES)
+    lines += ["", f"costs ({counted})", *_values(e["costs"])]
     if e["measurements"]:
         lines += ["", "measured", *_values(e["measurements"])]
     lines += [*_by_class(e), *_compared(e)]

@@ -40,7 +40,7 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
         for current, content in files.items():
             _stage(current, content.encode() if isinstance(content, str) else content, written)
         for current, temporary in written.items():
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, 0o666 & ~current_umask())
             os.replace(temporary, current)
             flush_folder(current.parent)
     except BaseException as error:  # Ctrl-C, too, leaves nothing behind
@@ -92,12 +92,13 @@ def remove_unfinished(folder: Path) -> None:
     """Removes, in a folder and those below it, what killed processes left behind; living ones go on writing."""
     for path in folder.rglob(".*.tmp"):
         found = _UNFINISHED.fullmatch(path.name)
-        if found and not _lives(int(found[1])):
+        if found and not lives(int(found[1])):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is a process of this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -107,7 +108,8 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _umask() -> int:
+def current_umask() -> int:
+    """The permissions that new files do not get."""
     value = os.umask(0)
     os.umask(value)
     return value

@@ -11,7 +11,7 @@ from types import NoneType
 from typing import Any, Final
 
 from nas.architecture import Architecture
-from nas.cost import Cost
+from nas.cost import BYTES, INT8_BYTES, Cost
 from nas.decoding import field, of_kind, texts
 from nas.errors import DecodeError, InputError
 from nas.indicator import COSTS, METRICS, PRIMARY, Status, Verdict, exact_cost, overall
@@ -192,11 +192,12 @@ class Candidate:
         parent: id of the architecture that it is a child of, where the sampler works with edits.
         edits: from the parent, as text.
         seed: of initial weights, order of images and augmentation.
-        cost: exact costs.
+        cost: exact costs, in float32.
         outcome: what was found, None while it is running.
         repeat_of: the earlier trial that stands for the same architecture.
         relative: trial whose weights it is to start from; None for a training from scratch.
         rungs: what it showed on its way, its last rung left out.
+        element_bytes: of one activation in the file that is judged: 4 of a float32 one, 1 of an int8 one.
     """
 
     trial: int
@@ -210,6 +211,7 @@ class Candidate:
     repeat_of: int | None = None
     relative: int | None = None
     rungs: tuple[RungResult, ...] = ()
+    element_bytes: int = BYTES
 
     @property
     def state(self) -> State:
@@ -255,7 +257,7 @@ class Candidate:
     def measurement(self, metric: str) -> Measurement | None:
         """The measurement of a metric; exact costs count as measured."""
         if metric in COSTS:
-            return exact_cost(self.cost, metric)
+            return exact_cost(self.cost, metric, self.element_bytes)
         return None if self.outcome is None else self.outcome.measurements.get(metric)
 
     def score(self) -> tuple[str, Measurement] | None:
@@ -294,7 +296,7 @@ class Candidate:
             "cost": asdict(self.cost),
             "repeat_of": self.repeat_of,
             "relative": self.relative,
-        }
+        } | ({} if self.element_bytes == BYTES else {"element_bytes": self.element_bytes})
 
     @classmethod
     def from_json(
@@ -325,6 +327,7 @@ class Candidate:
             repeat_of=repeat_of,
             relative=relative,
             rungs=tuple(RungResult.from_json(rung) for rung in rungs),
+            element_bytes=_element_bytes(start),
         )._climbed()
 
     def _climbed(self) -> Candidate:
@@ -336,6 +339,14 @@ class Candidate:
     def network(self) -> Architecture:
         """The architecture itself.  Raises DecodeError when its family is not imported."""
         return Architecture.from_json(self.architecture)
+
+
+def _element_bytes(start: Mapping[str, Any]) -> int:
+    """Of the journal's entry; candidates judged in float32 name none."""
+    found = of_kind(start.get("element_bytes", BYTES), "element_bytes", int)
+    if found not in (BYTES, INT8_BYTES):
+        raise DecodeError(f"element_bytes: {found!r:.80} is neither {BYTES} nor {INT8_BYTES}")
+    return int(found)
 
 
 def below(rungs: Sequence[RungResult], effort: str) -> tuple[RungResult, ...]:

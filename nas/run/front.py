@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from nas.cost import Cost
-from nas.indicator import METRICS, Indicator, Status, exact_costs
+from nas.indicator import METRICS, Indicator, Status
 from nas.pareto import Objective, ParetoArchive, as_losses, hypervolume
 from nas.run.candidate import Candidate, State
 from nas.run.remeasured import Remeasured, remeasured_fields
@@ -117,7 +117,7 @@ def member_json(c: Candidate) -> dict[str, Any]:
         "latency_ms": c.value("latency_ms"),
         "latency_ratio": c.value("latency_ratio"),
         "size_bytes": _whole(c.value("size_bytes")),
-        "peak_activation_bytes": c.cost.peak_activation_bytes,
+        "peak_activation_bytes": _whole(c.value("peak_activation_bytes")),
         "balanced_accuracy": c.value("balanced_accuracy"),
         "macro_f1": c.value("macro_f1"),
         "rmse": None if rmse is None else rmse.value,
@@ -222,7 +222,7 @@ def reference_point_of(
         classes: that the data have.
         deviation: standard deviation of the targets, averaged over them; None where there are none.
     """
-    known = {name: m.value for name, m in exact_costs(prototype).items()}
+    known = {name: m.value for name, m in indicator.known(prototype).items()}
     known |= {"size_bytes": prototype.weight_bytes + 50_000.0, "latency_ms": prototype.macs / 1e6}
     bounds = {c.metric: c.limit for c in indicator.constraints if c.upper and not c.ratio}
     point = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from nas.cost import Cost
-from nas.indicator import COSTS, Indicator, Status, Step, exact_cost, exact_costs, overall
+from nas.indicator import COSTS, Indicator, Status, Step, overall
 from nas.pareto import Objective
 from nas.space import SearchSpace
 
@@ -43,14 +43,14 @@ class FreeKnowledge:
         """The exact costs among the objectives; None for what must be measured."""
         if not self.knows_objectives:
             return (None,) * len(self._objectives)
-        cost = self._cost(params)
-        return tuple(exact_cost(cost, o.name).value if o.name in COSTS else None for o in self._objectives)
+        known = self._indicator.known(self._cost(params))
+        return tuple(known[o.name].value if o.name in COSTS else None for o in self._objectives)
 
     def feasible(self, params: Mapping[str, Any]) -> bool:
         """Whether the exact costs violate no constraint."""
         if not self.refuses:
             return True
-        verdicts = self._indicator.judge(exact_costs(self._cost(params)), (Step.COST,), 0.0)
+        verdicts = self._indicator.judge(self._indicator.known(self._cost(params)), (Step.COST,), 0.0)
         return overall(verdicts) is not Status.VIOLATED
 
     def _cost(self, params: Mapping[str, Any]) -> Cost:
