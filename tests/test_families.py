@@ -73,14 +73,21 @@ def test_the_prototype_for_microcontrollers_by_hand() -> None:
     assert cost.peak_activation_bytes == 4 * 3 * 16 * 16 * 16  # the two sides of the first add and their sum
 
 
-@pytest.mark.parametrize("name", [*STAGED, "microcontroller"])
-def test_parameters_are_those_that_keras_counts(name: str) -> None:
+@pytest.mark.parametrize("name", [*STAGED, "microcontroller", "emotionnet-micro"])
+def test_parameters_are_those_that_keras_counts_and_both_kerases_answer_alike(name: str) -> None:
+    import keras
     import tf_keras
 
-    from nas.networks.build import build_model
+    from nas.networks.build import build_model, get_weights, set_weights
 
     prototype = load_space(name).prototype
-    assert prototype.cost().params == build_model(prototype.graph(), tf_keras).count_params()
+    model = build_model(prototype.graph(), tf_keras)
+    assert prototype.cost().params == model.count_params()
+    # What is taken home is Keras 3: the same weights by the same names, and the same answers.
+    taken_home = build_model(prototype.graph(), keras)
+    set_weights(taken_home, get_weights(model))
+    images = np.random.default_rng(0).random((2, *prototype.graph().input_shape), np.float32)
+    assert np.asarray(taken_home(images)) == pytest.approx(np.asarray(model(images)), abs=1e-5)
 
 
 def shapes(a: Architecture) -> dict[str, tuple[str, int, int, tuple[int, int, int]]]:

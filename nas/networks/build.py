@@ -52,10 +52,15 @@ def one_or_all(things: Sequence[Any]) -> Any:
 def get_weights(model: Any) -> dict[str, npt.NDArray[np.float32]]:
     """All weights by ``operator/variable``; the same names in tf_keras and Keras 3."""
     return {
-        f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}": np.asarray(variable.numpy())
-        for layer in model.layers
-        for variable in layer.weights
+        _name_of(layer, variable): np.asarray(variable.numpy()) for layer in model.layers for variable in layer.weights
     }
+
+
+def _name_of(layer: Any, variable: Any) -> str:
+    """``operator/variable``; a depthwise kernel is called by that name, which Keras 3 leaves at ``kernel``."""
+    name = variable.name.split("/")[-1].split(":")[0]
+    depthwise = type(layer).__name__ == "DepthwiseConv2D" and name == "kernel"
+    return f"{layer.name}/{'depthwise_kernel' if depthwise else name}"
 
 
 def set_weights(model: Any, weights: Weights) -> None:
@@ -70,7 +75,7 @@ def set_weights(model: Any, weights: Weights) -> None:
         raise InputError(f"weights of another network: {wrong} on one side only")
     for layer in model.layers:
         for variable in layer.weights:
-            value = weights[f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}"]
+            value = weights[_name_of(layer, variable)]
             if tuple(variable.shape) != value.shape:
                 raise InputError(f"weights of another network: {variable.name} is {variable.shape}, not {value.shape}")
             variable.assign(value)
