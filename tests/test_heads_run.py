@@ -21,7 +21,7 @@ def test_it_is_exported_compressed_and_compared(tmp_path: Path) -> None:
     limits.write_text("constraints:\n- {metric: params, max: 100k}\n")
     options = SearchOptions(effort=Rung(1, 2), inherit=True, probe=True, task="both", landmarks=True)
     given = {"space": "tiny", "indicator": str(limits), "dataset": data, "options": options}
-    run = search(**given, budget=3, executor="local", workers=1, sampler="evolution", out=tmp_path / "run")
+    run = search(**given, budget=2, executor="local", workers=1, sampler="evolution", out=tmp_path / "run")
     prototype = run.candidates[0]
     assert isinstance(prototype.network(), HeadedArchitecture)
     assert run.directory.model_file(prototype.id, PROBES).is_file()
@@ -30,7 +30,6 @@ def test_it_is_exported_compressed_and_compared(tmp_path: Path) -> None:
     assert variant.failure is None and variant.measurements["rmse"].value > 0
     made = {p.name for p in run.export(prototype.id, ["tflite", "tflite-int8", "keras"], dataset=data)}
     assert made >= {"model.tflite", "model.int8.tflite", "model.keras"}
-    found = run.compare(["tiny-xception", "mobilenet-v2"], pick=prototype.id, folds=3, epochs=1, dataset=data)
+    found = run.compare(["tiny-xception"], pick=prototype.id, folds=2, epochs=1, dataset=data)
     rows = {row.name: row for row in found.rows}
     assert "accuracy" in rows["tiny-xception"].figures and not rows["tiny-xception"].failures
-    assert "classifier of images alone" in rows["mobilenet-v2"].failures[0]

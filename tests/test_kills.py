@@ -18,7 +18,7 @@ from nas.loop import Search
 from nas.run.candidate import State
 from nas.run.study import RunStudy
 
-KILLS = int(os.environ.get("NAS_KILLS", "2"))
+KILLS = int(os.environ.get("NAS_KILLS", "1"))
 
 
 def load_benchmark() -> ModuleType:
