@@ -125,6 +125,9 @@ def search(
         typer.Option("--allow-leaks", help="Accept folds that test on near copies of training images; it is said."),
     ] = False,
     image_size: Annotated[int | None, typer.Option(help="Side to which images are brought.")] = None,
+    colour: Annotated[
+        Literal["as-stored", "grey", "rgb"], typer.Option(help="Channels that networks are given.")
+    ] = "as-stored",
     flip: Annotated[bool, typer.Option(help="Mirror images in augmentation (not for digits or text).")] = True,
     recipe: Annotated[
         Path | None,
@@ -164,7 +167,7 @@ def search(
         quantized=quantized,
         folds=folds,
         holdout=holdout,
-        preparation=Preparation(None, group, ignore_parts, allow_leaks),
+        preparation=Preparation(None, group, ignore_parts, allow_leaks, colour=colour),
         image_size=image_size,
         workers=Workers(executor, workers, cpus_per_worker, gpus_per_worker, ray_address),
         **_training(

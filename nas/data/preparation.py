@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Any, Final, Literal
 
 from nas import decoding
+from nas.data.colour import COLOURS, Colour, coloured
 from nas.data.dataset import Dataset
 from nas.data.folds import Split
 from nas.data.labels import LabelMap, relabelled
@@ -28,6 +29,7 @@ class Preparation:
         ignore_parts: whether the official parts are put together, and what is set aside is drawn by chance.
         allow_leaks: whether a split is used that parts many near copies.
         leaky: the share of test images with a near copy in training, where that was allowed.
+        colour: ``grey`` or ``rgb`` images, or ``as-stored``.
     """
 
     labels: LabelMap | None = None
@@ -35,19 +37,23 @@ class Preparation:
     ignore_parts: bool = False
     allow_leaks: bool = False
     leaky: float | None = None
+    colour: Colour = "as-stored"
 
     def __post_init__(self) -> None:
         if self.grouping not in GROUPINGS:
             raise InputError(f"group {self.grouping!r:.80}: use {' or '.join(GROUPINGS)}")
+        if self.colour not in COLOURS:
+            raise InputError(f"colour {self.colour!r:.80}: use {', '.join(COLOURS)}")
 
     def prepared(self, dataset: Dataset) -> Dataset:
-        """The data, relabelled and grouped.
+        """The data, relabelled, grouped and coloured.
 
         Raises:
             InputError: the label map does not fit, or too many images to be grouped.
         """
         if self.ignore_parts and dataset.parts is not None:
             dataset = replace(dataset, parts=None)
+        dataset = coloured(dataset, self.colour)
         if self.labels is not None:
             dataset = relabelled(dataset, self.labels)
         if self.grouping == "duplicates" and dataset.subjects is None:
@@ -66,6 +72,7 @@ class Preparation:
             "ignore_parts": self.ignore_parts,
             "allow_leaks": self.allow_leaks,
             "leaky": self.leaky,
+            "colour": self.colour,
         }
 
     @classmethod
@@ -80,6 +87,7 @@ class Preparation:
                 decoding.of_kind(data.get("ignore_parts", False), "ignore_parts", bool),
                 decoding.of_kind(data.get("allow_leaks", False), "allow_leaks", bool),
                 None if leaky is None else float(leaky),
+                decoding.of_kind(data.get("colour", "as-stored"), "colour", str),
             )
         except InputError as error:
             raise DecodeError(f"run.yaml: {error}") from error
