@@ -13,6 +13,7 @@ from fabricated import nas_
 from handmade import trained
 
 from nas.api import Run, SearchOptions, search
+from nas.cli.view import front_table
 from nas.data.baseline import value_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
@@ -36,7 +37,7 @@ from nas.run.predictions import PREDICTIONS, Predictions
 from nas.rung import Rung
 from nas.space import load_space
 from nas.statistics.regression import regression_estimates, regression_scores
-from nas.task import Task, check_metrics, deviation_of, task_of
+from nas.task import Task, check_metrics, default_indicator, deviation_of, task_of
 
 RNG = np.random.default_rng(7)
 TRUE = RNG.normal(size=(60, 2))
@@ -152,8 +153,33 @@ def test_objectives_and_constraints_name_the_metrics_of_the_task() -> None:
     check_metrics(Task("both", ("valence",)), ("accuracy", "rmse"), rmse)
     with pytest.raises(InputError, match=r"constraint on rmse: .* their task is classification; it has accuracy, "):
         check_metrics(Task(), ("accuracy",), rmse)
-    with pytest.raises(InputError, match=r"objective accuracy: .* it has rmse, ccc, pearson"):
+    with pytest.raises(InputError, match=r"objective accuracy: .* it has rmse, ccc, pearson\. Name one of these, or "):
         check_metrics(regression, ("accuracy", "params"), Indicator())
+    with pytest.raises(InputError, match=r"constraint on accuracy: .*, give --constraints none, or search "):
+        check_metrics(regression, ("rmse", "params"), load_indicator("emotionnet-nano"))
+
+
+def test_bounds_by_default_are_on_what_the_networks_have() -> None:
+    for task in (Task(), Task("both", ("valence",))):
+        assert default_indicator(task) == load_indicator("emotionnet-nano")
+    kept = default_indicator(Task("regression", ("valence",)))
+    assert [(c.metric, c.limit) for c in kept.constraints] == [("params", 1e6), ("latency_ms", 0.6)]
+    check_metrics(Task("regression", ("valence",)), ("rmse", "params"), kept)
+
+
+def test_a_front_shows_the_metrics_that_were_asked_for() -> None:
+    def columns(candidates: list[Candidate], *objectives: str) -> list[str]:
+        front = front_of(candidates, objectives_of(objectives), (0.5,) * len(objectives))
+        return [str(column.header) for column in front_table(front).columns][1:4]
+
+    assert columns([scored(0, 0.3)], "rmse", "params") == ["rmse", "interval", "ccc"]
+    assert columns([trained(0, 0.5)], "accuracy", "params") == ["accuracy", "interval", "params"]
+    both = trained(0, 0.5)
+    assert both.outcome is not None
+    measured = dict.fromkeys(("balanced_accuracy", "rmse"), Measurement(0.4, 0.3, 0.5, "", 60, "made up"))
+    both = replace(both, outcome=replace(both.outcome, measurements={**both.outcome.measurements, **measured}))
+    assert columns([both], "balanced_accuracy", "params") == ["balanced", "interval", "rmse"]
+    assert columns([both], "rmse", "params") == ["rmse", "interval", "accuracy"]
 
 
 def test_bounds_lie_in_what_a_metric_can_be(tmp_path: Path) -> None:
