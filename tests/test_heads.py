@@ -565,6 +565,7 @@ def test_the_card_says_what_goes_in_and_what_comes_out(both: Exported) -> None:
     assert {int8[name]["dtype"] for name in ("input", "landmarks", "output", "values")} == {"int8"}
     text = both.paths["card-md"].read_text()
     assert "- values: one a target, in this order: 0 valence, 1 arousal" in text
+    assert "| accuracy | less the network's | same answer | answers differ by |" in text
     assert f"rmse {int8['rmse']:.4f} (float {int8['float_rmse']:.4f})" in text
     with pytest.raises(InputError, match="target names"):
         export_candidate(both.candidate, replace(both.order, target_names=("valence",)))
@@ -581,6 +582,10 @@ def test_a_network_of_values_alone_is_exported(tmp_path: Path) -> None:
         assert "accuracy" not in entry and "agreement_with_float" not in entry
         assert entry["rmse"] == pytest.approx(0.1, abs=0.02)
         assert read(alone.paths[name]).outputs == ("values",)
+    text = alone.paths["card-md"].read_text()
+    entry = card["files"]["tflite-int8"]
+    assert f"| {entry['rmse']:.4f} (float {entry['float_rmse']:.4f}) | {entry['rmse_difference']:+.4f} |" in text
+    assert card["caveats"][0].startswith("The error was measured") and "accuracy" not in " ".join(card["caveats"])
     again = export_candidate(alone.candidate, replace(alone.order, images=None, formats=("tflite",)))
     assert json.loads(again["card"].read_text())["files"]["tflite"]["compared_on"] == "images of random noise"
 
