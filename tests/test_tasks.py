@@ -13,6 +13,7 @@ from fabricated import nas_
 from handmade import trained
 
 from nas.api import Run, SearchOptions, search
+from nas.cli.variants import variants_table
 from nas.cli.view import front_table
 from nas.data.baseline import value_baseline
 from nas.data.dataset import Dataset
@@ -34,6 +35,7 @@ from nas.run.candidate import Candidate, RungResult
 from nas.run.directory import RunDirectory
 from nas.run.front import front_of, member_json, reference_point_of
 from nas.run.predictions import PREDICTIONS, Predictions
+from nas.run.variants import Variant
 from nas.rung import Rung
 from nas.space import load_space
 from nas.statistics.regression import regression_estimates, regression_scores
@@ -157,6 +159,21 @@ def test_objectives_and_constraints_name_the_metrics_of_the_task() -> None:
         check_metrics(regression, ("accuracy", "params"), Indicator())
     with pytest.raises(InputError, match=r"constraint on accuracy: .*, give --constraints none, or search "):
         check_metrics(regression, ("rmse", "params"), load_indicator("emotionnet-nano"))
+
+
+def test_variants_of_networks_that_answer_values_show_their_error() -> None:
+    def measured(**values: float) -> dict[str, Measurement]:
+        return {name: Measurement(v, v, v, "", 60, "made up") for name, v in values.items()}
+
+    def shown(told: dict[str, Measurement]) -> list[list[str]]:
+        table = variants_table([Variant("a" * 12, "ptq", "ptq", 0, "0" * 64, measurements=told, original=told)])
+        return [[str(column.header), *column.cells] for column in table.columns]
+
+    alone = shown(measured(rmse=0.3456, size_bytes=12_300))
+    assert alone[:3] == [["variant", "a" * 12, "  ptq"], ["rmse", "0.3456", "0.3456"], ["bytes", "12.3 kB", "12.3 kB"]]
+    both = [column[0] for column in shown(measured(rmse=0.3456, accuracy=0.5, size_bytes=12_300))]
+    assert both[:6] == ["variant", "accuracy", "difference", "agrees", "rmse", "bytes"]
+    assert "rmse" not in [column[0] for column in shown(measured(accuracy=0.5))]
 
 
 def test_bounds_by_default_are_on_what_the_networks_have() -> None:
