@@ -1,12 +1,14 @@
-"""Searches the prototypes beside the residual one end to end, and prints the fronts that they leave on disk.
+"""Searches the prototypes and tasks beside the default end to end, and prints the fronts that they leave on disk.
 
     python benchmarks/prototypes.py                              # parameters, multiply-accumulates, memory; no search
     python benchmarks/prototypes.py all --out FOLDER [--time 3m] [--executor local] [--seed 0]
-    python benchmarks/prototypes.py microcontroller --out FOLDER # or fashion, mini-xception
+    python benchmarks/prototypes.py microcontroller --out FOLDER # or fashion, mini-xception, mood, both, landmarks
 
 microcontroller: int8 files of at most 250 kB and tensors of at most 64 kB, on synthetic faces of 32x32. fashion:
 inverted bottlenecks on 2,000 images of Fashion-MNIST at 28x28 (the Debian package dataset-fashion-mnist must be
-installed). mini-xception: from the published network, on synthetic faces. --more adds options of nas search to each.
+installed). mini-xception: from the published network, on synthetic faces. mood: the same on four moods of eight classes
+(benchmarks/faces8.py). both: eight classes, valence and arousal on one trunk. landmarks: eight classes, from image and
+landmarks. --more adds options of nas search to each.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import faces8
 
 import nas
 from nas.presets import preset_names
@@ -29,6 +33,11 @@ SEARCHES = {
     ),
     "fashion": "--space inverted --constraints none --effort 1x8 --data {out}/fashion.npz",
     "mini-xception": "--space mini-xception --constraints none --data synthetic",
+    "mood": "--space mini-xception --constraints none --data {out}/faces8 --labels mood4",
+    "both": (
+        "--space emotionnet-micro --constraints none --data {out}/faces8 --task both --objectives accuracy,rmse,params"
+    ),
+    "landmarks": "--space emotionnet-micro --constraints none --data {out}/faces8 --landmarks",
 }
 
 
@@ -70,6 +79,8 @@ def search(name: str, arguments: argparse.Namespace) -> None:
         script = Path(__file__).with_name("fashion_mnist.py")
         command = [sys.executable, str(script), str(arguments.out / "fashion.npz"), "--size", "28", "--images", "2000"]
         subprocess.run([*command, "--seed", arguments.seed], check=True)
+    if "faces8" in SEARCHES[name] and not (arguments.out / "faces8").exists():
+        faces8.write(arguments.out / "faces8", int(arguments.seed))
     options = shlex.split(f"{SEARCHES[name].format(out=arguments.out)} {arguments.more}")
     options += ["--time", arguments.time, "--executor", arguments.executor, "--seed", arguments.seed, "--out", str(out)]
     print("\nnas search " + shlex.join(options), flush=True)
@@ -91,6 +102,9 @@ def described(candidate: Candidate) -> str:
     shown = "no accuracy" if accuracy is None else f"{accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}]"
     size, latency = candidate.value("size_bytes") or 0, candidate.value("latency_ms") or 0
     peak = candidate.value("peak_activation_bytes") or 0
+    rmse = candidate.measurement("rmse")
+    if rmse is not None:
+        shown += f", rmse {rmse.value:.3f} [{rmse.low:.3f}, {rmse.high:.3f}], ccc {candidate.value('ccc') or 0:.3f}"
     return (
         f"{candidate.id} {candidate.cost.params:>7,} parameters, {shown}, {size / 1e3:.1f} kB, "
         f"peak {peak / 1e3:.1f} kB, {latency:.3f} ms"

@@ -196,7 +196,7 @@ def test_files_are_as_large_as_those_of_a_trained_network() -> None:
     stages = (Stage(8, (8,)), Stage(8, (8,)))
     graph = ResidualArchitecture((16, 16, 1), 3, 8, 1, stages, (Link(0, 0, 1, 0),)).graph()
     images = blobs(2).images
-    files = converted_files(graph, images, "told.json", seed=1)
+    files = converted_files(graph, (images,), "told.json", seed=1)
     model = build_model(graph, tf_keras)
     fresh = len(to_tflite(model))
     rng = np.random.default_rng(0)
@@ -351,7 +351,7 @@ def converted_once(job: Job, bundle: Bundle) -> dict[str, bytes]:
     """Real files; the same for all tests with the same images."""
     key = json.dumps([job.network.to_json(), job.seed]), bundle.images.tobytes()
     if key not in _CONVERTED:
-        _CONVERTED[key] = converted_files(job.network, bundle.images, str(job.keep), seed=job.seed)
+        _CONVERTED[key] = converted_files(job.network, (bundle.images,), str(job.keep), seed=job.seed)
     return _CONVERTED[key]
 
 

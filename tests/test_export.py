@@ -723,11 +723,12 @@ def test_the_tolerances_of_the_documentation_are_those_of_the_code() -> None:
     table = text[text.index("| format | largest difference") :].split("\n\n")[0].splitlines()[2:]
     told = {}
     for line in table:
-        names, difference, agreement, loss = (cell.strip() for cell in line.strip("|").split("|"))
+        names, difference, agreement, loss, error = (cell.strip() for cell in line.strip("|").split("|"))
         bounds = {
             "largest_difference": float(difference or "nan"),
             "agreement": float(agreement.rstrip(" %") or "nan") / 100,
             "accuracy_loss": float(loss.removesuffix(" points") or "nan") / 100,
+            "rmse_loss": float(error.rstrip(" %") or "nan") / 100,
         }
         told |= {name.strip("` "): {k: v for k, v in bounds.items() if not np.isnan(v)} for name in names.split(",")}
     assert told == {name: tolerance.to_json() for name, tolerance in TOLERANCES.items()}

@@ -23,6 +23,7 @@ from nas.errors import DecodeError, InputError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.extras import Extras
 from nas.evaluation.metrics import measure_values
+from nas.evaluation.train import Recipe
 from nas.indicator import METRICS, Constraint, Indicator, Status, load_indicator
 from nas.measurement import Measurement
 from nas.pareto import objectives_of
@@ -40,6 +41,7 @@ from nas.rung import Rung
 from nas.space import load_space
 from nas.statistics.regression import regression_estimates, regression_scores
 from nas.task import Task, check_metrics, default_indicator, deviation_of, task_of
+from nas.tuning import TuneOptions, tune
 
 RNG = np.random.default_rng(7)
 TRUE = RNG.normal(size=(60, 2))
@@ -399,7 +401,7 @@ def test_classification_trains_as_it_did() -> None:
     import tf_keras
 
     from nas.evaluation.augment import augment
-    from nas.evaluation.train import Recipe, Trainer, learning_rate
+    from nas.evaluation.train import Trainer, learning_rate
     from nas.networks.build import build_model
 
     data, recipe = blobs(2), Recipe(batch=8)
@@ -430,7 +432,7 @@ def test_classification_trains_as_it_did() -> None:
 
 
 def test_networks_learn_targets_and_use_landmarks(data: Dataset) -> None:
-    from nas.evaluation.train import Recipe, Trainer
+    from nas.evaluation.train import Trainer
     from nas.settings import fitted_to
 
     for task, recipe in (
@@ -454,6 +456,20 @@ def test_networks_learn_targets_and_use_landmarks(data: Dataset) -> None:
             assert np.abs(trainer.answer(shuffled)["probabilities"] - shares).max() > 0.1  # they are looked at
         with pytest.raises(KeyError):
             trainer.fit(bundle.images[train], bundle.labels[train], 1, 0, extras=Extras())
+
+
+def test_recipes_are_not_tuned_by_an_error(tmp_path: Path, data: Dataset) -> None:
+    with pytest.raises(InputError, match="nas tune compares recipes by accuracy"):
+        tune(space="tiny", dataset=data, out=tmp_path / "tuning", options=TuneOptions(task="regression"))
+    assert not (tmp_path / "tuning").exists()
+
+
+def test_recipes_and_data_must_go_with_the_task(tmp_path: Path, data: Dataset) -> None:
+    fewer = replace(data, landmarks=data.landmarks[:, :5] if data.landmarks is not None else None)
+    with pytest.raises(InputError, match=r"5 landmarks: which of them change places .* --no-flip"):
+        searched(tmp_path / "five", fewer, landmarks=True)
+    with pytest.raises(InputError, match=r"soft_labels: .* has one label an image"):
+        searched(tmp_path / "votes", data, recipe=Recipe(soft_labels=True))
 
 
 LIMITS = "constraints:\n- {metric: params, max: 100k}\n- {metric: rmse, max: 2.0}\n"

@@ -209,7 +209,7 @@ def baseline_lines(run: Run) -> list[str]:
     """What linear models on the pixels reach."""
     lines, baseline, values = [], run.baseline, run.value_baseline
     if baseline is not None:
-        lines.append(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}")
+        lines.append(f"linear baseline (LDA on pixels, same folds): accuracy {baseline:.1%}")
     if values:
         told = ", ".join(f"{name} {METRICS[name].text(value)}" for name, value in values.items())
         lines.append(f"linear baseline (ridge regression on pixels, same folds): {told}")
