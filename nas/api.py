@@ -61,7 +61,7 @@ from nas.settings import (
     recorded_data,
 )
 from nas.space import SearchSpace, check_prototype, load_space
-from nas.task import deviation_of, task_of, wanted_of
+from nas.task import default_indicator, deviation_of, task_of, wanted_of
 
 if TYPE_CHECKING:
     from nas.certificates.certificate import Certificate
@@ -133,7 +133,7 @@ class Beginning:
 def search(  # noqa: PLR0913 - the interface that users rely on
     *,
     space: str | Path | SearchSpace = "emotionnet-nano",
-    indicator: str | Path | Indicator = "emotionnet-nano",
+    indicator: str | Path | Indicator | None = None,
     dataset: str | Path | Dataset = "synthetic",
     labels: str | Path | LabelMap | None = None,
     objectives: Sequence[str] | None = None,
@@ -151,7 +151,8 @@ def search(  # noqa: PLR0913 - the interface that users rely on
 
     Args:
         space: a preset's name, a YAML file, ``package.module:object``, or a search space.
-        indicator: a preset's name, a YAML file, or an indicator.
+        indicator: a preset's name, a YAML file, or an indicator; None is ``emotionnet-nano``, for regression alone
+            without its bound on accuracy.
         dataset: ``synthetic``, a path (CK+, CK+48, class folders, ``.npz``), or a data set.
         labels: a preset's name, a YAML file, or a label map: the classes that the data get; None keeps theirs.
         objectives: one to four metrics; accuracy (for regression alone rmse) and params by default.
@@ -191,7 +192,9 @@ def search(  # noqa: PLR0913 - the interface that users rely on
     split = preparation.marked(split)
     settings = Settings(
         space=describe_space(space, loaded),
-        indicator=load_indicator(indicator).of_file(int8=options.quantized),
+        indicator=(default_indicator(task) if indicator is None else load_indicator(indicator)).of_file(
+            int8=options.quantized
+        ),
         objectives=task.objectives if objectives is None else tuple(objectives),
         data_source=None if isinstance(dataset, Dataset) else _absolute(dataset),
         data_fingerprint=data.fingerprint,
@@ -919,7 +922,7 @@ class Run:
 def _needs(given: bool, what: str, why: str) -> None:
     """Raises InputError for what a run's task does not allow."""
     if not given:
-        raise InputError(f"{what}: {why}; search with --task classification, without --landmarks, for this")
+        raise InputError(f"{what}: {why}; search with --task classification or both for this")
 
 
 def _deadline(budget: int | None, time_s: float | None) -> Deadline:

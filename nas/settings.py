@@ -53,8 +53,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 # Runs of the first version have none.
 _LATER: Final = (
     *("limits", "ladder", "inherit", "probe", "predicted_device", "predicted_bound_ms", "quantized"),
-    "preparation",
-    "task",
+    *("preparation", "task", "shrinks"),
 )
 
 
@@ -130,6 +129,7 @@ class Settings:
     quantized: bool = False
     preparation: Preparation = field(default_factory=Preparation)
     task: Task = field(default_factory=Task)
+    shrinks: bool = True
 
     @property
     def judged_file(self) -> str:
@@ -178,6 +178,8 @@ class Settings:
                         decoding.of_kind(data.get("preparation", {}), "preparation", dict)
                     ),
                     "task": Task.from_json(data.get("task")),
+                    # Versions that knew no tasks left stems as they were.
+                    "shrinks": decoding.of_kind(data.get("shrinks", "task" in data), "shrinks", bool),
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
@@ -268,13 +270,19 @@ def recorded_space(description: Mapping[str, Any]) -> SearchSpace:
         raise DecodeError(f"run.yaml: the search space cannot be read ({decoding.reason(error)})") from error
 
 
-def fitted_to(space: SearchSpace, input_shape: tuple[int, int, int], classes: int, task: Task) -> SearchSpace:
+def fitted_to(
+    space: SearchSpace, input_shape: tuple[int, int, int], classes: int, task: Task, *, shrinks: bool = True
+) -> SearchSpace:
     """``space`` for images of ``input_shape``, data of so many classes, and what networks are to answer.
+
+    Args:
+        space, input_shape, classes, task: of the search.
+        shrinks: whether stems take larger steps where images are large; in runs of earlier versions they do not.
 
     Raises:
         InputError: it cannot be adapted to these.
     """
-    return fit_to_data(space, input_shape, classes, head_for(task, classes))
+    return fit_to_data(space, input_shape, classes, head_for(task, classes), shrinks=shrinks)
 
 
 def fitted_space(recorded: Mapping[str, Any], settings: Settings, space: SearchSpace | None = None) -> SearchSpace:
@@ -292,7 +300,8 @@ def fitted_space(recorded: Mapping[str, Any], settings: Settings, space: SearchS
     data = decoding.field(recorded, "data", dict)
     height, width, channels = (decoding.field(data, side, int) for side in ("height", "width", "channels"))
     classes = decoding.field(data, "classes", dict)
-    return fitted_to(space or recorded_space(settings.space), (height, width, channels), len(classes), settings.task)
+    given, shape = space or recorded_space(settings.space), (height, width, channels)
+    return fitted_to(given, shape, len(classes), settings.task, shrinks=settings.shrinks)
 
 
 def import_space(description: Mapping[str, Any]) -> None:
@@ -381,5 +390,6 @@ def materials_of(
     """
     data, split = recorded_data(settings, dataset)
     given = space or recorded_space(settings.space)
-    adapted = fitted_to(given, data.input_shape, len(data.class_names), settings.task)
+    shape, classes = data.input_shape, len(data.class_names)
+    adapted = fitted_to(given, shape, classes, settings.task, shrinks=settings.shrinks)
     return Materials(adapted, load_indicator(settings.indicator), data, split)

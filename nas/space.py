@@ -101,7 +101,12 @@ def load_space(source: str | Path | SearchSpace) -> SearchSpace:
 
 
 def fit_to_data(
-    space: SearchSpace, input_shape: tuple[int, int, int], classes: int, head: Head | None = None
+    space: SearchSpace,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    head: Head | None = None,
+    *,
+    shrinks: bool = True,
 ) -> SearchSpace:
     """``space`` for images of ``input_shape`` and for the answers that are wanted; adapts it when it can be adapted.
 
@@ -113,24 +118,27 @@ def fit_to_data(
         input_shape: (height, width, channels).
         classes: of the data; ignored where ``head`` is given.
         head: what networks answer and take; None for ``classes`` classes of images.
+        shrinks: whether their stem takes larger steps where images are large.
 
     Raises:
         InputError: the space is for other images and cannot be adapted.
     """
     if isinstance(space, HeadedSpace):
         head = head or (replace(space.head, classes=classes) if space.head.classes else space.head)
-        return _fitted(space.trunk, input_shape, head, space.shrink)
-    return _fitted(space, input_shape, head or Head(classes))
+        return _fitted(space.trunk, input_shape, head, space.shrink, shrinks=shrinks)
+    return _fitted(space, input_shape, head or Head(classes), shrinks=shrinks)
 
 
-def _fitted(space: SearchSpace, input_shape: tuple[int, int, int], head: Head, before: int = 0) -> SearchSpace:
+def _fitted(
+    space: SearchSpace, input_shape: tuple[int, int, int], head: Head, before: int = 0, *, shrinks: bool
+) -> SearchSpace:
     """``space`` for such images and such a head, its stem halving ``before`` times already."""
     graph = space.prototype.graph()
     if (graph.input_shape, graph.classes, graph.targets, graph.points) == (
         *(input_shape, head.classes, head.targets, head.landmarks),
     ) and not before:
         return space
-    shrink = before + halvings(graph.input_shape, input_shape)
+    shrink = before + (halvings(graph.input_shape, input_shape) if shrinks else 0)
     trunk = _adapted(space, input_shape, head)
     if head.plain and not shrink:
         return trunk

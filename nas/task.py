@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any, Final, Literal, get_args
 
@@ -13,10 +13,11 @@ from nas import decoding
 from nas.data.dataset import Dataset
 from nas.errors import DecodeError, InputError
 from nas.head import Head
-from nas.indicator import METRICS, Indicator, Step
+from nas.indicator import METRICS, Indicator, Step, load_indicator
 
 TaskName = Literal["classification", "regression", "both"]
 TASKS: Final[tuple[str, ...]] = get_args(TaskName)
+DEFAULT_INDICATOR: Final = "emotionnet-nano"
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,7 @@ class Task:
     landmarks: int = 0
 
     def __post_init__(self) -> None:
-        if self.name not in TASKS:
-            raise InputError(f"task {self.name!r:.80} is not known; use {', '.join(TASKS)}")
+        _check_name(self.name)
         if (self.name == "classification") != (not self.targets):
             raise InputError(f"task {self.name} with targets {', '.join(self.targets) or '(none)'}: they do not fit")
 
@@ -104,13 +104,23 @@ class Task:
             raise DecodeError(str(error)) from error
 
 
+def _check_name(name: str) -> None:
+    if name not in TASKS:
+        raise InputError(f"task {name!r:.80} is not known; use {', '.join(TASKS)}")
+
+
 def head_for(task: Task, classes: int) -> Head:
     """The end of a network that answers ``task`` on data of so many classes."""
     return Head(classes if task.classifies else 0, len(task.targets), task.landmarks)
 
 
 def wanted_of(name: str, landmarks: bool) -> tuple[str, ...]:
-    """What a task takes of the data beside images and labels, before the data are looked at."""
+    """What a task takes of the data beside images and labels, before the data are looked at.
+
+    Raises:
+        InputError: no such task.
+    """
+    _check_name(name)
     return ("targets",) * (name in ("regression", "both")) + ("landmarks",) * landmarks
 
 
@@ -125,8 +135,7 @@ def task_of(dataset: Dataset, name: str = "classification", landmarks: bool = Fa
     Raises:
         InputError: no such task, or the data has not what it takes.
     """
-    if name not in TASKS:
-        raise InputError(f"task {name!r:.80} is not known; use {', '.join(TASKS)}")
+    _check_name(name)
     regresses = name != "classification"
     if regresses and dataset.targets is None:
         raise InputError(
@@ -153,14 +162,21 @@ def deviation_of(dataset: Dataset) -> float | None:
     return float(deviations.mean()) if deviations.min() > 0 else None
 
 
+def default_indicator(task: Task) -> Indicator:
+    """The bounds where the user gives none: those of :data:`DEFAULT_INDICATOR` whose metrics the networks have."""
+    default = load_indicator(DEFAULT_INDICATOR)
+    return replace(default, constraints=tuple(c for c in default.constraints if c.metric in task.metrics))
+
+
 def check_metrics(task: Task, objectives: tuple[str, ...], indicator: Indicator) -> None:
     """Raises InputError for an objective or a constraint on a metric that networks of this task do not have."""
     trained = ", ".join(name for name in task.metrics if METRICS[name].step is Step.TRAINING)
+    other = " in a constraints file of your own, give --constraints none"
     asked = [("objective", name) for name in objectives] + [("constraint on", c.metric) for c in indicator.constraints]
     for what, name in asked:
         if name in METRICS and name not in task.metrics:
             needed = "regression" if METRICS[name].task == "regression" else "classification"
             raise InputError(
                 f"{what} {name}: networks of this search have none, their task is {task.name}; it has {trained}. "
-                f"Name one of these, or search with --task {needed} or both"
+                f"Name one of these{other * what.startswith('constraint')}, or search with --task {needed} or both"
             )

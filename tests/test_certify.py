@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from make_run import make_run
 
 import nas
 from nas.api import Run, SearchOptions, check_certificate
-from nas.certificates.certificate import Certificate
+from nas.certificates.certificate import UNSAID, Certificate
 from nas.certificates.ledger import BEGUN, CERTIFIED, SPENT, TRAINED
 from nas.certificates.protocol import CertifyProtocol, fresh_seeds
 from nas.certificates.results import Pooled, gap, judged, over_trainings, scored
@@ -29,6 +30,7 @@ from nas.data.folds import make_split
 from nas.errors import DecodeError, InputError, NotCertifiedError
 from nas.evaluation.bundle import Bundle
 from nas.evaluation.job import Job
+from nas.evaluation.train import Recipe
 from nas.indicator import Constraint, Indicator
 from nas.run.candidate import EVALUATOR_KILLED, Outcome, State
 from nas.run.directory import RunDirectory
@@ -346,6 +348,11 @@ def test_seeds_are_none_of_the_search(run: Run, bench: Bench) -> None:
     (certificate,) = run.certify("knee", SMALL)
     seeds = certificate.data["protocol"]["seeds"]
     assert len(seeds) == 2 and not set(seeds) & {c.seed for c in run.candidates}
+
+
+def test_what_earlier_recipes_do_not_say_is_what_was_done_then() -> None:
+    first = {"batch", "augmentation", "learning_rate", "label_smoothing", "weight_decay", "schedule"}
+    assert {name: value for name, value in asdict(Recipe()).items() if name not in first} == UNSAID
 
 
 def test_without_subjects_bounds_or_anyone_set_aside(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 import toy_family
 from handmade import trained
+from make_run import make_run
 
 from nas.architecture import Architecture, EditKind
 from nas.comparison.known import known_network
@@ -56,6 +57,7 @@ from nas.reach import check_reachable
 from nas.run.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.variants import Variant
+from nas.settings import Settings, fitted_space
 from nas.shrink import shrunk
 from nas.space import ProvableSpace, SearchSpace, fit_to_data, load_space
 
@@ -284,6 +286,19 @@ def test_large_images_cost_what_small_ones_do(side: int, channels: int) -> None:
     assert 33 < first < 68 or side < 48
     # An area of 68x68 at most in place of 48x48: about twice the multiply-accumulates.
     assert cost_of(graph).macs < 2.1 * space.prototype.cost().macs
+
+
+def test_runs_of_earlier_versions_go_on_with_the_stems_that_they_had(tmp_path: Path, npz: Path) -> None:
+    settings = make_run(tmp_path / "run", npz).settings
+    assert settings.shrinks and Settings.from_json(settings.to_json()).shrinks
+    known = settings.to_json()
+    earlier = Settings.from_json({name: known[name] for name in known if name not in ("task", "shrinks")})
+    assert not earlier.shrinks
+    space, large = load_space("tiny"), {"height": 96, "width": 96, "channels": 1, "classes": dict.fromkeys("abc", 9)}
+    then = replace(space.prototype, input_shape=(96, 96, 1), classes=3)
+    assert fitted_space({"data": large}, earlier, space).prototype == then
+    now = fitted_space({"data": large}, settings, space).prototype
+    assert now.cost().macs < 0.3 * then.cost().macs
 
 
 def test_shrinking_by_the_stem_and_pooling_behind_it() -> None:
@@ -565,6 +580,7 @@ def test_the_card_says_what_goes_in_and_what_comes_out(both: Exported) -> None:
     assert {int8[name]["dtype"] for name in ("input", "landmarks", "output", "values")} == {"int8"}
     text = both.paths["card-md"].read_text()
     assert "- values: one a target, in this order: 0 valence, 1 arousal" in text
+    assert "| accuracy | less the network's | same answer | answers differ by |" in text
     assert f"rmse {int8['rmse']:.4f} (float {int8['float_rmse']:.4f})" in text
     with pytest.raises(InputError, match="target names"):
         export_candidate(both.candidate, replace(both.order, target_names=("valence",)))
@@ -581,6 +597,10 @@ def test_a_network_of_values_alone_is_exported(tmp_path: Path) -> None:
         assert "accuracy" not in entry and "agreement_with_float" not in entry
         assert entry["rmse"] == pytest.approx(0.1, abs=0.02)
         assert read(alone.paths[name]).outputs == ("values",)
+    text = alone.paths["card-md"].read_text()
+    entry = card["files"]["tflite-int8"]
+    assert f"| {entry['rmse']:.4f} (float {entry['float_rmse']:.4f}) | {entry['rmse_difference']:+.4f} |" in text
+    assert card["caveats"][0].startswith("The error was measured") and "accuracy" not in " ".join(card["caveats"])
     again = export_candidate(alone.candidate, replace(alone.order, images=None, formats=("tflite",)))
     assert json.loads(again["card"].read_text())["files"]["tflite"]["compared_on"] == "images of random noise"
 

@@ -180,7 +180,7 @@ def test_a_zip_bomb_is_refused_by_its_declared_size(npz: Path, here: Path) -> No
 
 def test_images_too_large_for_the_space(npz: Path, here: Path) -> None:
     np.savez(here / "wide.npz", x=np.zeros((60, 1, 4000), np.uint8), y=np.arange(60) % 2)
-    assert "images of 1x4000 and 2 classes: a residual space takes at most 1024" in search(npz, data="wide.npz")
+    assert "images of 1x4000 and 2 classes: a space takes at most 1024" in search(npz, data="wide.npz")
 
 
 # --- YAML ---

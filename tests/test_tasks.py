@@ -13,6 +13,8 @@ from fabricated import nas_
 from handmade import trained
 
 from nas.api import Run, SearchOptions, search
+from nas.cli.variants import variants_table
+from nas.cli.view import front_table
 from nas.data.baseline import value_baseline
 from nas.data.dataset import Dataset
 from nas.data.folds import make_split
@@ -34,10 +36,11 @@ from nas.run.candidate import Candidate, RungResult
 from nas.run.directory import RunDirectory
 from nas.run.front import front_of, member_json, reference_point_of
 from nas.run.predictions import PREDICTIONS, Predictions
+from nas.run.variants import Variant
 from nas.rung import Rung
 from nas.space import load_space
 from nas.statistics.regression import regression_estimates, regression_scores
-from nas.task import Task, check_metrics, deviation_of, task_of
+from nas.task import Task, check_metrics, default_indicator, deviation_of, task_of
 from nas.tuning import TuneOptions, tune
 
 RNG = np.random.default_rng(7)
@@ -154,8 +157,48 @@ def test_objectives_and_constraints_name_the_metrics_of_the_task() -> None:
     check_metrics(Task("both", ("valence",)), ("accuracy", "rmse"), rmse)
     with pytest.raises(InputError, match=r"constraint on rmse: .* their task is classification; it has accuracy, "):
         check_metrics(Task(), ("accuracy",), rmse)
-    with pytest.raises(InputError, match=r"objective accuracy: .* it has rmse, ccc, pearson"):
+    with pytest.raises(InputError, match=r"objective accuracy: .* it has rmse, ccc, pearson\. Name one of these, or "):
         check_metrics(regression, ("accuracy", "params"), Indicator())
+    with pytest.raises(InputError, match=r"constraint on accuracy: .*, give --constraints none, or search "):
+        check_metrics(regression, ("rmse", "params"), load_indicator("emotionnet-nano"))
+
+
+def test_variants_of_networks_that_answer_values_show_their_error() -> None:
+    def measured(**values: float) -> dict[str, Measurement]:
+        return {name: Measurement(v, v, v, "", 60, "made up") for name, v in values.items()}
+
+    def shown(told: dict[str, Measurement]) -> list[list[str]]:
+        table = variants_table([Variant("a" * 12, "ptq", "ptq", 0, "0" * 64, measurements=told, original=told)])
+        return [[str(column.header), *column.cells] for column in table.columns]
+
+    alone = shown(measured(rmse=0.3456, size_bytes=12_300))
+    assert alone[:3] == [["variant", "a" * 12, "  ptq"], ["rmse", "0.3456", "0.3456"], ["bytes", "12.3 kB", "12.3 kB"]]
+    both = [column[0] for column in shown(measured(rmse=0.3456, accuracy=0.5, size_bytes=12_300))]
+    assert both[:6] == ["variant", "accuracy", "difference", "agrees", "rmse", "bytes"]
+    assert "rmse" not in [column[0] for column in shown(measured(accuracy=0.5))]
+
+
+def test_bounds_by_default_are_on_what_the_networks_have() -> None:
+    for task in (Task(), Task("both", ("valence",))):
+        assert default_indicator(task) == load_indicator("emotionnet-nano")
+    kept = default_indicator(Task("regression", ("valence",)))
+    assert [(c.metric, c.limit) for c in kept.constraints] == [("params", 1e6), ("latency_ms", 0.6)]
+    check_metrics(Task("regression", ("valence",)), ("rmse", "params"), kept)
+
+
+def test_a_front_shows_the_metrics_that_were_asked_for() -> None:
+    def columns(candidates: list[Candidate], *objectives: str) -> list[str]:
+        front = front_of(candidates, objectives_of(objectives), (0.5,) * len(objectives))
+        return [str(column.header) for column in front_table(front).columns][1:4]
+
+    assert columns([scored(0, 0.3)], "rmse", "params") == ["rmse", "interval", "ccc"]
+    assert columns([trained(0, 0.5)], "accuracy", "params") == ["accuracy", "interval", "params"]
+    both = trained(0, 0.5)
+    assert both.outcome is not None
+    measured = dict.fromkeys(("balanced_accuracy", "rmse"), Measurement(0.4, 0.3, 0.5, "", 60, "made up"))
+    both = replace(both, outcome=replace(both.outcome, measurements={**both.outcome.measurements, **measured}))
+    assert columns([both], "balanced_accuracy", "params") == ["balanced", "interval", "rmse"]
+    assert columns([both], "rmse", "params") == ["rmse", "interval", "accuracy"]
 
 
 def test_bounds_lie_in_what_a_metric_can_be(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from nas.statistics.correction import corrected_confidence
 SCHEMA: Final = 1
 DERIVED: Final = ("costs", "result", "holdout_result", "bounds", "verdict", "statements")
 # What certificates of earlier versions do not say of the recipe, since there was no choice.
-UNSAID: Final = {"target_weight": 1.0, "target_loss": "mse", "soft_labels": False}
+UNSAID: Final = {"class_weights": "none", "target_weight": 1.0, "target_loss": "mse", "soft_labels": False}
 NO_BOUND: Final = "no bound on accuracy"
 _MOST_BYTES: Final = 20_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")

@@ -147,11 +147,15 @@ class CompressView:
 
     def made(self, variant: Variant) -> None:
         """One is recorded."""
+        from nas.indicator import METRICS, PRIMARY
+
         self._done += 1
-        accuracy, size = variant.measurements.get("accuracy"), variant.value("size_bytes")
+        named = {name: variant.measurements.get(name) for name in PRIMARY}
+        scores = [f"{n} {METRICS[n].text(m.value)}" for n, m in named.items() if m is not None]
+        size = variant.value("size_bytes")
         word = "failed: " + variant.failure["reason"][:200] if variant.failure is not None else "made"
-        if accuracy is not None and size is not None:
-            word = f"accuracy {accuracy.value:.1%}, {size / 1000:.1f} kB"
+        if scores and size is not None:
+            word = f"{', '.join(scores)}, {size / 1000:.1f} kB"
         self._say(f"{self._elapsed}  {variant.label}: {word}  [{self._done} of {self._total}]")
 
     @property

@@ -41,8 +41,12 @@ def search(
         str, typer.Option(help="Preset, YAML file or package.module:object (see: nas spaces).")
     ] = "emotionnet-nano",
     constraints: Annotated[
-        str, typer.Option(help="Preset or YAML file: the indicator function (see: nas constraints).")
-    ] = "emotionnet-nano",
+        str | None,
+        typer.Option(
+            help="Preset or YAML file: the indicator function (see: nas constraints) \\[default: emotionnet-nano; "
+            "regression: the same without its bound on accuracy]."
+        ),
+    ] = None,
     data: Annotated[
         str,
         typer.Option(

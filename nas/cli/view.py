@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from nas.indicator import METRICS, Status
+from nas.indicator import METRICS, PRIMARY, Status, Step
 from nas.run.candidate import Candidate, State
 from nas.units import format_count, format_duration
 
@@ -163,7 +163,7 @@ def front_table(front: Front) -> Table:
     table = Table(title=title, title_style="red", box=None, pad_edge=False, header_style="dim")
     first, *more = _columns(front)
     costs = ("params", "latency", "size") if more else ("params", "MACs", "latency", "size")
-    for name in ("id", first, "interval", *more, *costs, "verdict"):
+    for name in ("id", _header(first), "interval", *map(_header, more), *costs, "verdict"):
         table.add_column(name, justify="left" if name in ("id", "verdict") else "right", no_wrap=True)
     for m in front.members:
         latency, size = m.value("latency_ms"), m.value("size_bytes")
@@ -184,9 +184,19 @@ def front_table(front: Front) -> Table:
 
 
 def _columns(front: Front) -> list[str]:
-    """The trained metrics that are shown, the first with its interval: a terminal has 80 columns."""
-    found = [name for name in ("accuracy", "rmse") if any(m.measurement(name) for m in front.members)]
+    """The trained metrics that are shown, the first with its interval: a terminal has 80 columns.
+
+    Those that are objectives; of a task without an objective the one by which networks are compared.
+    """
+    asked = [o.name for o in front.objectives if METRICS[o.name].step is Step.TRAINING]
+    tasks = {METRICS[name].task for name in asked}
+    wanted = asked + [name for name in PRIMARY if METRICS[name].task not in tasks]
+    found = [name for name in wanted if any(m.measurement(name) for m in front.members)]
     return [*found, "ccc"] if found == ["rmse"] else found or ["accuracy"]
+
+
+def _header(metric: str) -> str:
+    return "balanced" if metric == "balanced_accuracy" else metric
 
 
 def _score_cells(candidate: Candidate, metric: str) -> list[str]:
@@ -199,7 +209,7 @@ def baseline_lines(run: Run) -> list[str]:
     """What linear models on the pixels reach."""
     lines, baseline, values = [], run.baseline, run.value_baseline
     if baseline is not None:
-        lines.append(f"linear baseline (LDA on pixels, same folds): {baseline:.1%}")
+        lines.append(f"linear baseline (LDA on pixels, same folds): accuracy {baseline:.1%}")
     if values:
         told = ", ".join(f"{name} {METRICS[name].text(value)}" for name, value in values.items())
         lines.append(f"linear baseline (ridge regression on pixels, same folds): {told}")

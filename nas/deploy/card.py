@@ -27,6 +27,14 @@ CAVEATS: Final = (
     "A file's accuracy and its difference to the network's are of the out-of-fold images of fold 0 alone, with 95 % "
     "intervals; its latency was measured when it was exported, on that machine, single-threaded, one image at a time.",
 )
+_OF_VALUES: Final = (
+    "The error was measured on images by which the search chose among candidates: the best of many looks better than "
+    "it is.",
+    "Its interval comes from leaving out one person (or sequence, or image) at a time; the variance between training "
+    "seeds is not in it.",
+    "A file's error is that of the out-of-fold images of fold 0 alone, without an interval; its latency was measured "
+    "when it was exported, on that machine, single-threaded, one image at a time.",
+)
 
 
 def card_json(
@@ -53,7 +61,7 @@ def card_json(
         "measured_on": order.caption,
         "effort": effort,
         "how_measured": how_measured(effort),
-        "caveats": list(CAVEATS),
+        "caveats": list(caveats_of(graph)),
         "costs": asdict(candidate.cost),
         "measurements": {name: m.to_json() for name, m in measurements.items()},
         "verdicts": [v.to_json() for v in candidate.verdicts],
@@ -166,8 +174,13 @@ def check_names(graph: Graph, class_names: Sequence[str], target_names: Sequence
             raise InputError(f"{len(names)} {what} names for a network with {outputs} outputs: name each one")
 
 
+def caveats_of(graph: Graph) -> tuple[str, ...]:
+    """What to keep in mind of the figures: of accuracies, or of the error of a network that answers values alone."""
+    return CAVEATS if graph.classes else _OF_VALUES
+
+
 def _prototype(prototype: Candidate) -> dict[str, Any]:
-    names = ("accuracy", "latency_ms", "size_bytes")
+    names = ("accuracy", "rmse", "latency_ms", "size_bytes")
     known = {name: value for name in names if (value := prototype.value(name)) is not None}
     return {"id": prototype.id, "params": prototype.cost.params, "macs": prototype.cost.macs, **known}
 
@@ -203,11 +216,13 @@ def _section(title: str, lines: Any) -> list[str]:
 
 
 def _files(files: Mapping[str, Any]) -> Iterator[str]:
-    yield "| file | what | bytes | accuracy | less the network's | same answer | probabilities differ by | latency |"
+    score = "rmse" if files and all("accuracy" not in f and "rmse" in f for f in files.values()) else "accuracy"
+    answers = "answers" if any("values_rms_difference" in f for f in files.values()) else "probabilities"
+    yield f"| file | what | bytes | {score} | less the network's | same answer | {answers} differ by | latency |"
     yield "| --- | --- | ---: | --- | --- | ---: | ---: | --- |"
     for f in files.values():
         yield (
-            f"| `{f['file']}` | {f['what']} | {f['size_bytes']:,} | {_accuracy(f)} | {_difference(f)} | "
+            f"| `{f['file']}` | {f['what']} | {f['size_bytes']:,} | {_scored(f)} | {_difference(f)} | "
             f"{_share(f.get('agreement_with_float'))} | {f['largest_difference']:.2g} | {_latency(f)} |"
         )
     yield ""
@@ -226,16 +241,17 @@ def _numbers(f: Mapping[str, Any]) -> str:
     return f"{rmse}; values differ by {rms:.2g} (root mean square), {largest:.2g} at most"
 
 
-def _accuracy(f: Mapping[str, Any]) -> str:
+def _scored(f: Mapping[str, Any]) -> str:
+    """A file's accuracy; the error of one that answers values alone."""
     if "accuracy" not in f:
-        return "not measured"
+        return f"{f['rmse']:.4f} (float {f['float_rmse']:.4f})" if "rmse" in f else "not measured"
     interval = f" [{f['accuracy_low']:.4f}, {f['accuracy_high']:.4f}]" if "accuracy_low" in f else ""
     return f"{f['accuracy']:.4f}{interval} (float {f['float_accuracy']:.4f})"
 
 
 def _difference(f: Mapping[str, Any]) -> str:
     if "accuracy_difference" not in f:
-        return ""
+        return f"{f['rmse_difference']:+.4f}" if "rmse_difference" in f else ""
     low, high = f["accuracy_difference_low"], f["accuracy_difference_high"]
     return f"{f['accuracy_difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
 

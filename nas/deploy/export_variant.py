@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nas.deploy.card import CAVEATS, SCHEMA, check_names, conventions, metadata_for
+from nas.deploy.card import SCHEMA, caveats_of, check_names, conventions, metadata_for
 from nas.deploy.formats import noise
 from nas.deploy.tflite_signed import signed
 from nas.errors import DecodeError, InputError
@@ -106,14 +106,15 @@ def _found(candidate: Candidate, name: str, directory: RunDirectory) -> Variant:
 
 def _card(candidate: Candidate, variant: Variant, order: VariantOrder) -> dict[str, Any]:
     """The card as plain data; what was not measured is absent."""
+    graph = candidate.network().graph()
     return {
         "schema": SCHEMA,
         "id": variant.id,
         "variant": variant.name,
         "written": utc_now(),
         "measured_on": order.caption,
-        "caveats": list(CAVEATS),
-        **conventions(candidate.network().graph(), order.class_names, order.target_names),
+        "caveats": list(caveats_of(graph)),
+        **conventions(graph, order.class_names, order.target_names),
         "file": FILE,
         **{name: value for name, value in variant.to_json().items() if name not in ("id", "name", "failure")},
     }

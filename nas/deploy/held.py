@@ -118,7 +118,7 @@ class HeldImages:
     def given_to_calibrate(self) -> Tensors:
         """The images of :meth:`spread`, likewise."""
         points = self.calibration_landmarks
-        return _together(as_input(self.spread()), None if points is None else points[_spread(len(self.calibration))])
+        return _together(as_input(self.spread()), None if points is None else points[spread(len(self.calibration))])
 
     def spread(self) -> npt.NDArray[np.uint8]:
         """Up to :data:`CALIBRATION` of the calibration images, evenly spaced so that no class or person is left out."""
@@ -127,10 +127,11 @@ class HeldImages:
 
 def spread_of(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Up to :data:`CALIBRATION` of ``images``, or of what is known of each, evenly spaced."""
-    return images[_spread(len(images))]
+    return images[spread(len(images))]
 
 
-def _spread(count: int) -> npt.NDArray[np.int64]:
+def spread(count: int) -> npt.NDArray[np.int64]:
+    """Indices of up to :data:`CALIBRATION` of so many, evenly spaced."""
     return np.linspace(0, count - 1, min(CALIBRATION, count)).astype(np.int64)
 
 

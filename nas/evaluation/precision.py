@@ -8,12 +8,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nas.deploy.held import CALIBRATION, as_input
+from nas.deploy.held import as_input, spread
 from nas.evaluation.extras import Answer, Inputs
 from nas.evaluation.train import SPOKEN, Trainer
 from nas.graph import VALUES
 from nas.measurement import Measurement
-from nas.networks.tflite import check_same_output, run_tflite, to_tflite
+from nas.networks.tflite import check_same_output, listed, run_tflite, to_tflite
 
 _COMPARED: Final = 8  # images on which a float file is compared with its model
 
@@ -75,17 +75,17 @@ class Int8:
 
     def convert(self, model: Any, train: Inputs) -> bytes:
         """As :class:`Precision` says."""
-        return to_tflite(model, calibration=given(train, spread(train)))
+        return to_tflite(model, calibration=given(train, spread(len(train[0]))))
 
     def answer(self, trainer: Trainer, train: Inputs, test: Inputs) -> Answer:
         """As :class:`Precision` says."""
-        answers = _listed(run_tflite(self.convert(trainer.model, train), given(test)))
+        answers = listed(run_tflite(self.convert(trainer.model, train), given(test)))
         return {SPOKEN[name]: answer for name, answer in zip(trainer.answers, answers, strict=True)}
 
     def compare(self, model: Any, content: bytes, inputs: Inputs) -> dict[str, float]:
         """As :class:`Precision` says; int8 has no tolerance, its accuracy is what is judged."""
-        shown = given(inputs, spread(inputs))
-        pairs = zip(_listed(model(shown, training=False)), _listed(run_tflite(content, shown)), strict=True)
+        shown = given(inputs, spread(len(inputs[0])))
+        pairs = zip(listed(model(shown, training=False)), listed(run_tflite(content, shown)), strict=True)
         found = {}
         for name, (own, files) in zip(model.output_names, pairs, strict=True):
             if name == VALUES:
@@ -104,16 +104,6 @@ def given(inputs: Inputs, which: slice | npt.NDArray[np.int64] = slice(None)) ->
     images, *told = inputs
     first = as_input(images[which])
     return [first, *(each[which] for each in told)] if told else first
-
-
-def spread(inputs: Inputs) -> npt.NDArray[np.int64]:
-    """Indices of some of them, evenly spaced, to calibrate and to compare with."""
-    n = len(inputs[0])
-    return np.linspace(0, n - 1, min(CALIBRATION, n)).astype(np.int64)
-
-
-def _listed(answers: Any) -> list[Any]:
-    return list(answers) if isinstance(answers, list | tuple) else [answers]
 
 
 def precision_of(quantized: bool) -> Precision:

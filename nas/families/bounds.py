@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from nas.errors import InputError
 from nas.yamlfile import StrictModel
 
 MAX_SIDE: Final = 1024
@@ -17,6 +18,15 @@ Depth = Annotated[int, Field(ge=1, le=32)]
 InputShape = Annotated[list[Annotated[int, Field(ge=1, le=MAX_SIDE)]], Field(min_length=3, max_length=3)]
 Description = Annotated[str, Field(max_length=200)]
 Classes = Annotated[int, Field(ge=2, le=MAX_CLASSES)]
+
+
+def check_fits(input_shape: tuple[int, int, int], classes: int) -> None:
+    """Raises InputError for more pixels a side, or more classes, than a space may have."""
+    if max(input_shape) > MAX_SIDE or classes > MAX_CLASSES:
+        raise InputError(
+            f"images of {input_shape[0]}x{input_shape[1]} and {classes} classes: a space takes at most {MAX_SIDE} "
+            f"pixels a side and {MAX_CLASSES} classes; give a smaller image size, or fewer classes"
+        )
 
 
 class Range(StrictModel):

@@ -13,8 +13,6 @@ from pydantic import Field, model_validator
 from nas.architecture import Architecture
 from nas.errors import InputError
 from nas.families.bounds import (
-    MAX_CLASSES,
-    MAX_SIDE,
     Classes,
     DepthRange,
     Description,
@@ -22,6 +20,7 @@ from nas.families.bounds import (
     Range,
     StrideChoice,
     TraitChoice,
+    check_fits,
 )
 from nas.families.residual import TRAITS, Link, ResidualArchitecture, Stage
 from nas.families.residual_edits import (
@@ -142,11 +141,7 @@ class ResidualSpace:
         Raises:
             InputError: more pixels a side, or more classes, than a space may have.
         """
-        if max(input_shape) > MAX_SIDE or classes > MAX_CLASSES:
-            raise InputError(
-                f"images of {input_shape[0]}x{input_shape[1]} and {classes} classes: a residual space takes at most "
-                f"{MAX_SIDE} pixels a side and {MAX_CLASSES} classes; give a smaller image size, or fewer classes"
-            )
+        check_fits(input_shape, classes)
         return ResidualSpace(self.spec.model_copy(update={"input": list(input_shape), "classes": classes}))
 
     def cheapest(self) -> tuple[ResidualArchitecture, ...]:

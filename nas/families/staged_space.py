@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from nas.architecture import Architecture, EditKind
 from nas.errors import InputError
-from nas.families.bounds import MAX_CLASSES, MAX_SIDE, Bounds, Classes, DepthRange, Description, InputShape, Range
+from nas.families.bounds import Bounds, Classes, DepthRange, Description, InputShape, Range, check_fits
 from nas.families.staged import Knob, Place, Stage, StagedArchitecture, StagedEdit, Values
 from nas.yamlfile import StrictModel
 
@@ -195,11 +195,7 @@ class StagedSpace:
         Raises:
             InputError: more pixels a side, or more classes, than a space may have, or fewer pixels than it needs.
         """
-        if max(input_shape) > MAX_SIDE or classes > MAX_CLASSES:
-            raise InputError(
-                f"images of {input_shape[0]}x{input_shape[1]} and {classes} classes: a space takes at most {MAX_SIDE} "
-                f"pixels a side and {MAX_CLASSES} classes; give a smaller image size, or fewer classes"
-            )
+        check_fits(input_shape, classes)
         space = StagedSpace(self.spec.model_copy(update={"input": list(input_shape), "classes": classes}))
         space.cheapest()
         return space
