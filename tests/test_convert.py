@@ -184,3 +184,9 @@ def test_only_plain_uncompressed_members_are_mapped(tmp_path: Path) -> None:
     np.savez(tmp_path / "c.npz", values=np.array([{}], object))
     with pytest.raises(ValueError, match="Python objects"):
         mapped_member(tmp_path / "c.npz", "values")
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("")
+    with pytest.raises(InputError, match="notes is a file and no folder; choose another name"):
+        store(frames(2), tmp_path / "notes" / "deep" / "out")

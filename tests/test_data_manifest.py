@@ -114,6 +114,24 @@ def test_damaged_rows_are_counted_and_the_rest_loads(root: Path) -> None:
     assert "1 image files are not there" in told and "2.png" in told
 
 
+def test_an_image_under_two_spellings_of_its_path_is_one(root: Path) -> None:
+    data = load_dataset(write(root, CAFE + "./faces/0.png,sad,F-AA-01\nfaces//1.png,sad,F-AA-01\nfaces\\2.png,sad,x\n"))
+    assert list(data.images[:, 0, 0, 0]) == [0, 1, 2, 3, 4, 5]
+    assert "3 rows that name an image once more are left out (first: line 8)" in data.warnings
+
+
+def test_paths_that_windows_has_written_are_found(root: Path) -> None:
+    data = load_dataset(write(root, CAFE.replace("faces/", "faces\\")))
+    assert list(data.images[:, 0, 0, 0]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_labels_that_differ_by_case_are_two_classes_and_it_is_said(root: Path) -> None:
+    data = load_dataset(write(root, CAFE.replace("0.png,happy", "0.png,Happy")))
+    assert data.class_names == ("Happy", "angry", "happy", "sad")
+    assert any("differ only by case" in line and "'Happy' and 'happy'" in line for line in data.warnings)
+    assert not any("differ only by case" in line for line in load_dataset(write(root, CAFE)).warnings)
+
+
 def test_rows_without_subject_or_target_are_left_out_where_most_have_one(root: Path) -> None:
     text = "path,label,subject,valence\n" + "".join(
         f"faces/{n}.png,{'ab'[n % 2]},{'' if n == 1 else f's{n}'},{'' if n == 2 else n / 10}\n" for n in range(6)
@@ -146,7 +164,7 @@ def test_parts_that_are_no_parts_are_not_used(root: Path) -> None:
         ("path,label,label\nfaces/0.png,a,b\n", "the column label is there more than once"),
         ("path,label\nfaces/0.png,a\nfaces/1.png,a\n", "only one class"),
         ("path,label\n" + "".join(f"{n}.png,{n}\n" for n in range(1001)), "1001 different labels.*target:NAME"),
-        ("path,label\nno/0.png,a\nno/1.png,b\n", r"none of its 2 image files are not there.*first: .*no/0\.png"),
+        ("path,label\nno/0.png,a\nno/1.png,b\n", r"none of its 2 image files is there.*first: .*no/0\.png"),
         ("path,label\nfaces/0.png,a\nno/1.png,b\nno/2.png,b\n", "2 of its 3 image files are not there"),
     ],
 )

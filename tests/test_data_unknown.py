@@ -99,3 +99,9 @@ def test_the_command_exits_with_2(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["data", "inspect", str(tmp_path)])
     assert result.exit_code == 2
     assert "looked for: " in result.stderr
+
+
+@pytest.mark.parametrize("name", ["faces.csv", "faces.npz", "faces"])
+def test_a_file_of_no_bytes_is_called_empty(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert refusal(tmp_path / name) == f"data {tmp_path / name}: the file is empty: copy it again"

@@ -17,6 +17,7 @@ from nas.cli.main import app
 from nas.data.dataset import Dataset
 from nas.data.inspect import examine, inspect
 from nas.data.sheet import contact_sheet
+from nas.data.stored import store
 
 KEYS = {"kind", "images", "height", "width", "channels", "classes", "subjects", "sequences", "fingerprint", "warnings"}
 MORE = {"parts", "targets", "landmarks", "duplicates", "near_duplicates", "label_conflicts", "leaks"}
@@ -84,6 +85,16 @@ def test_the_command_tells_and_draws(tmp_path: Path) -> None:
     assert "a search refuses this split" in told
     with Image.open(sheet) as drawn:
         assert drawn.format == "PNG" and drawn.width > 1000 and 300 < drawn.height < 500
+
+
+def test_subjects_that_are_no_people_are_doubted(tmp_path: Path) -> None:
+    faces = frames(12)
+    assert examine(faces)["leaks"]["doubtful"] is False
+    alone = replace(faces, subjects=np.char.mod("person %d", np.arange(len(faces))), sequences=None)
+    leaks = examine(alone)["leaks"]
+    assert (leaks["doubtful"], leaks["refused"]) == (True, False) and leaks["tested"] > 0.5
+    store(alone, tmp_path / "alone")
+    assert "the ids may not be those of people" in nas("data", "inspect", tmp_path / "alone")
 
 
 def test_labels_are_mapped_before(tmp_path: Path) -> None:

@@ -156,3 +156,15 @@ def test_official_parts_are_put_together_when_asked() -> None:
     data = replace(ramp(EIGHT), parts=np.array(["train", "test"] * 8))
     assert Preparation().prepared(data) is data
     assert Preparation(ignore_parts=True).prepared(data).parts is None
+
+
+def test_a_class_that_is_dropped_and_kept_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "map.yaml").write_text("classes: {good: [happy], bad: [sad]}\ndrop: [Happy]\n")
+    with pytest.raises(InputError, match="'Happy' is dropped, and becomes a class; keep one"):
+        load_label_map(tmp_path / "map.yaml")
+
+
+@pytest.mark.parametrize("word", ["drop", "Drop", " DROP "])
+def test_the_rest_is_dropped_however_the_word_is_spelled(word: str) -> None:
+    data = relabelled(ramp(EIGHT), LabelMap(classes={"good": ["happy"], "bad": ["sadness"]}, drop=[], rest=word))
+    assert data.class_names == ("good", "bad") and len(data) == 4

@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 
 from nas.cli.main import app
 from nas.data.captions import SYNTHETIC_CAPTION
+from nas.data.dataset import Dataset
 from nas.data.facecrop import crop_face
 from nas.data.recognise import load_dataset
+from nas.data.stored import store
 from nas.errors import EnvironmentStopError, InputError
 from nas.preparation.faces import Face
 from nas.preparation.plan import Plan
@@ -201,6 +203,38 @@ def test_the_landmarks_of_the_data_place_the_face_and_move_with_it(tmp_path: Pat
         )
         moved = np.linalg.norm(data.landmarks[index, 0] - data.landmarks[index, 67]) / (EYE_RIGHT[0] - EYE_LEFT[0])
         assert moved == pytest.approx(apart, rel=1e-3)
+
+
+@pytest.mark.parametrize("given", [".", "train_set"])
+def test_the_landmarks_of_affectnet_are_those_of_its_files(tmp_path: Path, given: str) -> None:
+    root = tmp_path / "AffectNet"
+    for folder in ("images", "annotations"):
+        (root / "train_set" / folder).mkdir(parents=True)
+    points = np.random.default_rng(3).uniform(20, 90, (4, 68, 2))
+    points[:, 36:42], points[:, 42:48] = (40, 50), (70, 55)
+    for index, each in enumerate(points):
+        Image.new("L", (120, 110)).save(root / f"train_set/images/{index}.jpg")
+        known = {"exp": str(index % 2), "val": "0.5", "aro": "0.25", "lnd": each.ravel()}
+        for what, value in known.items():
+            np.save(root / f"train_set/annotations/{index}_{what}.npy", np.array(value))
+    report = prepare(root / given, tmp_path / "out", Plan(align=True, size=40))
+    assert (report.placed_by, report.lost) == ({"landmarks": 4}, [])
+    marks = load_dataset(tmp_path / "out").landmarks
+    assert marks is not None
+    for each in marks:
+        np.testing.assert_allclose(eye_centres(np.asarray(each, float)), [EYE_LEFT, EYE_RIGHT], atol=2e-3)
+
+
+def test_votes_that_a_manifest_cannot_hold_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (6, 9, 9, 1), dtype=np.uint8), np.arange(6) % 2
+    votes = np.where(np.eye(2)[labels] > 0, 0.8, 0.2).astype(np.float32)
+    store(Dataset(images, labels, ("a", "b"), soft_labels=votes), tmp_path / "votes")
+    code, output = run(tmp_path / "votes", tmp_path / "out", "--size", 9)
+    assert code == 0 and "not carried over: soft labels (each image has its one label)" in output
+    assert json.loads((tmp_path / "out/prepare.json").read_text())["lost"] == [
+        "soft labels (each image has its one label)"
+    ]
 
 
 def test_frames_of_ckplus_are_read_at_their_own_size(tmp_path: Path) -> None:

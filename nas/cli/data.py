@@ -111,6 +111,11 @@ def _copies_told(found: dict[str, Any]) -> Iterator[str]:
     yield f"leaks: {leaks['tested']:.1%} of the tested images have a near copy in training{aside}{_first(leaks)}"
     if leaks["refused"]:
         yield "a search refuses this split: give subjects, --group duplicates, or --allow-leaks (see nas search --help)"
+    elif leaks["doubtful"]:
+        yield (
+            "warning: so many near copies lie under different subjects that the ids may not be those of people; folds "
+            "are as subject-independent as they are: look at the pairs, and correct the ids"
+        )
 
 
 def _first(counted: dict[str, Any]) -> str:

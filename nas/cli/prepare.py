@@ -99,6 +99,8 @@ def _tell(out: Path, report: Report, plan: Plan, upscaler: Upscaler | None) -> N
         by_lanczos = report.enlarged - report.by_model
         how = ", ".join(filter(None, (by_model, f"{by_lanczos} by {LANCZOS_IS}" if by_lanczos else "")))
         typer.echo(f"  had fewer pixels and were enlarged: {how}")
+    if report.lost:
+        typer.echo(f"  not carried over: {', '.join(report.lost)}")
     typer.echo(f"Use it with:  nas search --data {quote(str(out))}")
 
 

@@ -42,7 +42,8 @@ def examine(dataset: Dataset) -> dict[str, Any]:
 
     ``duplicates`` are images that agree with an earlier one in every pixel; ``near_duplicates`` are pairs that do not,
     but nearly (:func:`nas.data.duplicates.near_copies`); ``label_conflicts`` are duplicates of another class;
-    ``leaks`` are near copies that the folds of a search with default options would part.
+    ``leaks`` are near copies that the folds of a search with default options would part: ``refused`` where it would not
+    use them, ``doubtful`` where they lie under different subjects, which are then hardly different people.
     """
     copies = near_copies(dataset.images)
     exact = exact_pairs(copies.same)
@@ -74,10 +75,11 @@ def _leaks(dataset: Dataset, copies: NearCopies) -> dict[str, Any]:
     try:
         split = make_split(dataset)
     except InputError as error:
-        return {"split": None, "why": str(error), "refused": False}
+        return {"split": None, "why": str(error), "refused": False, "doubtful": False}
     found = leaks_of(dataset, split, copies)
-    refused = found.substantial and split.unit != "subject"
-    return {"split": split.protocol, **found.to_json(), "refused": refused}
+    named = split.unit == "subject"
+    judged = {"refused": found.substantial and not named, "doubtful": found.substantial and named}
+    return {"split": split.protocol, **found.to_json(), **judged}
 
 
 def _distinct(ids: npt.NDArray[np.str_] | None) -> int | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from nas.data.dataset import Dataset
 from nas.errors import DecodeError, InputError
@@ -46,6 +46,14 @@ class LabelMap(StrictModel):
                 seen[source] = name
         return classes
 
+    @model_validator(mode="after")
+    def _kept_or_dropped(self) -> Self:
+        sources = {_plain(source) for each in self.classes.values() for source in each}
+        both = [name for name in self.drop if _plain(name) in sources]
+        if both:
+            raise ValueError(f"{both[0]!r} is dropped, and becomes a class; keep one")
+        return self
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
         return self.model_dump()
@@ -76,7 +84,12 @@ class LabelMap(StrictModel):
                 f"class {name!r} is not in the label map, which knows {known}: add it there, or give rest: drop or "
                 "rest: NAME-OF-A-CLASS"
             )
-        return None if self.rest == _DROP else self.rest
+        return None if self.drops_rest else self.rest
+
+    @property
+    def drops_rest(self) -> bool:
+        """Whether images of classes that are named nowhere are left out."""
+        return self.rest is not None and _plain(self.rest) == _DROP
 
 
 def _plain(name: str) -> str:
@@ -103,7 +116,7 @@ def relabelled(dataset: Dataset, labels: LabelMap) -> Dataset:
     """
     targets = [labels.target_of(name) for name in dataset.class_names]
     order = list(labels.classes)
-    if labels.rest is not None and labels.rest not in (_DROP, *order):
+    if labels.rest is not None and not labels.drops_rest and labels.rest not in order:
         order.append(labels.rest)
     names = tuple(name for name in order if name in targets)
     if len(names) < 2:

@@ -20,6 +20,7 @@ child.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -90,6 +91,7 @@ def load_manifest(path: Path, image_size: int | None = None) -> Dataset:
     classes = _class_names(file, values["label"])
     number = {name: index for index, name in enumerate(classes)}
     parts, part_warnings = _parts(values)
+    warnings += _alike(classes)
     points, point_warnings = _points(values)
     names = tuple(name for name in columns if _is_target(name))
     table = Table(
@@ -116,7 +118,9 @@ def _columns(file: Path, columns: Sequence[str]) -> tuple[dict[str, list[str]], 
     for line, row in csv_rows(file):
         if row is None or not row["path"] or not row["label"] or "\0" in row["path"]:
             damaged.append(line)
-        elif row["path"] in seen:  # in two folds it would be trained on and tested
+            continue
+        row["path"] = _plain(file.parent, row["path"])
+        if row["path"] in seen:  # in two folds it would be trained on and tested
             repeated.append(line)
         else:
             seen.add(row["path"])
@@ -137,6 +141,13 @@ def _columns(file: Path, columns: Sequence[str]) -> tuple[dict[str, list[str]], 
     return values, warnings
 
 
+def _plain(folder: Path, path: str) -> str:
+    """One spelling of ``./a.png`` and ``a.png``; of paths that Windows has written, too, where no file is called so."""
+    if "\\" in path and not os.path.lexists(folder / path):
+        path = path.replace("\\", "/")
+    return os.path.normpath(path) if "./" in path or "//" in path else path
+
+
 def _class_names(file: Path, labels: Sequence[str]) -> tuple[str, ...]:
     names = sorted(set(labels))
     if len(names) > _MAX_CLASSES:
@@ -147,6 +158,15 @@ def _class_names(file: Path, labels: Sequence[str]) -> tuple[str, ...]:
     if all(name.isascii() and name.isdecimal() for name in names):
         names.sort(key=lambda name: (int(name), name))
     return tuple(names)
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """What to warn about where classes are told apart by case alone."""
+    spelled: dict[str, list[str]] = {}
+    for name in classes:
+        spelled.setdefault(name.casefold(), []).append(name)
+    doubtful = [" and ".join(map(repr, names)) for names in spelled.values() if len(names) > 1]
+    return [f"labels that differ only by case are taken as different classes: {'; '.join(doubtful)}"] * bool(doubtful)
 
 
 def _is_target(name: str) -> bool:

@@ -63,7 +63,7 @@ def read_pictures(
     there = np.flatnonzero(headers[:, 0] > 0)
     if not len(there):
         missing = not any(map(os.path.lexists, files[:100]))
-        remedy = "are not there: check the paths" if missing else "can be read: check how they were copied"
+        remedy = "is there: check the paths" if missing else "can be read: check how they were copied"
         raise InputError(f"{root}: none of its {len(files)} image files {remedy} (first: {files[0]})")
     cuts = _cuts(headers[there], None if boxes is None else boxes[there])
     size, size_warnings = _target_size(cuts[:, 3:1:-1], image_size)

@@ -72,6 +72,8 @@ def _load_folder(path: Path, image_size: int | None, wanted: Collection[str]) ->
 def _load_file(path: Path, image_size: int | None) -> Dataset:
     if not path.is_file():
         raise InputError(f"data {path}: neither a folder nor a file, but a pipe or a device: save the data to a file")
+    if path.stat().st_size == 0:
+        raise InputError(f"data {path}: the file is empty: copy it again")
     layout = next((layout for layout in FILES if layout.matches(path)), None)
     if layout is not None:
         return layout.load(path, image_size)

@@ -87,6 +87,8 @@ def store(dataset: Dataset, out: Path, *, force: bool = False) -> None:
     as_file = out.suffix.lower() == ".npz"
     if as_file:
         _check_fits(dataset, out)
+    if (above := next((folder for folder in out.parents if folder.exists()), None)) and not above.is_dir():
+        raise InputError(f"{out}: {above} is a file and no folder; choose another name")
     if os.path.lexists(out):
         _check_replaceable(out, as_file=as_file, force=force)
     try:
@@ -96,9 +98,8 @@ def store(dataset: Dataset, out: Path, *, force: bool = False) -> None:
         else:
             _replaced(out, lambda folder: _write_folder(dataset, folder / "data"))
     except OSError as error:
-        raise EnvironmentStopError(
-            f"{out}: cannot be written ({error.strerror or error}); make room, or check permissions"
-        ) from error
+        why = error.strerror or f"the disk is full: {error}"  # NumPy, of less than all that the disk has taken
+        raise EnvironmentStopError(f"{out}: cannot be written ({why}); make room, or check permissions") from error
 
 
 def _check_fits(dataset: Dataset, out: Path) -> None:

@@ -76,6 +76,7 @@ class Report:
         several: in which more than one face was found, and the largest taken.
         enlarged, by_model: how many were enlarged at all, and by a model.
         without_landmarks: how many have none.
+        lost: what is known of the data and was not written.
     """
 
     made: int = 0
@@ -86,6 +87,7 @@ class Report:
     enlarged: int = 0
     by_model: int = 0
     without_landmarks: int = 0
+    lost: list[str] = field(default_factory=list)
 
     def add(self, name: str, prepared: Prepared) -> None:
         """Counts an image that was made."""

@@ -74,6 +74,7 @@ def prepare(
         if not report.made:
             raise InputError(_nothing_left(source, report))
         manifest.finish()
+        report.lost = _lost(found.dataset, report)
         _write_records(folder, source, found, maker, report)
     return report
 
@@ -114,6 +115,14 @@ def _nothing_left(source: str | Path, report: Report) -> str:
         f"{source}: nothing is left: no face was found in {missed} images, {unreadable} cannot be read; look at some "
         "of them, or add --missing keep"
     )
+
+
+def _lost(dataset: Dataset, report: Report) -> list[str]:
+    """What is known of the data and does not come through."""
+    lost = ["soft labels (each image has its one label)"] if dataset.soft_labels is not None else []
+    if dataset.landmarks is not None and report.without_landmarks:
+        lost.append(f"landmarks of {report.without_landmarks} images")
+    return lost
 
 
 def _write_records(folder: Path, source: str | Path, found: Source, maker: Maker, report: Report) -> None:
@@ -161,6 +170,7 @@ def _record(source: str | Path, found: Source, maker: Maker, report: Report) -> 
             "enlarged_by_model": report.by_model,
             "without_landmarks": report.without_landmarks,
         },
+        "lost": report.lost,
         "missed": report.missed_names,
         "several_faces": report.several,
         "unreadable": report.unreadable,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
+from nas.data.affectnet_npy import looks_like_affectnet
 from nas.data.ckplus import load_ckplus_points
 from nas.data.dataset import Dataset
 from nas.data.imagefile import read_pixels
@@ -17,9 +17,6 @@ from nas.data.paths import existing_path
 from nas.data.recognise import SYNTHETIC, load_dataset
 from nas.errors import InputError
 from nas.preparation.view import Pixels, Points
-
-# Layouts whose loaders cut faces out of the files: their landmarks are shares of what was cut out.
-_CROPPED: Final = frozenset({"ck+", "affectnet"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +27,13 @@ class Source:
         dataset: what is known of each image; its own images are small.
         files: the n files that its images come from, or None where it has none: then its images are the photographs.
         points: 68 landmarks of the frames of CK+, by name, in pixels from the centre of the first one.
+        cropped: whether the loader cut faces out of the files, so that landmarks are shares of what was cut out.
     """
 
     dataset: Dataset
     files: tuple[Path, ...] | None
     points: Mapping[str, Points]
+    cropped: bool = False
 
     def name(self, index: int) -> str:
         """How image ``index`` is called."""
@@ -55,7 +54,7 @@ class Source:
         """Landmarks (x, y) of image ``index``, in pixels from the photograph's outer edge; None where it has none."""
         if (points := self.points.get(self.name(index))) is not None:
             return points + 0.5
-        if self.dataset.landmarks is None or self.dataset.kind in _CROPPED:
+        if self.dataset.landmarks is None or self.cropped:
             return None
         height, width, _ = photograph.shape
         return np.asarray(self.dataset.landmarks[index], np.float64) * (width, height)
@@ -73,7 +72,8 @@ def open_source(source: str | Path) -> Source:
     root = existing_path(source)
     files = _files(root, [str(name) for name in dataset.names])
     points = load_ckplus_points(root, dataset.names.tolist()) if dataset.kind == "ck+" else {}
-    return Source(dataset, files, points)
+    cropped = dataset.kind == "affectnet" and not (root.is_dir() and looks_like_affectnet(unwrapped(root)))
+    return Source(dataset, files, points, cropped)
 
 
 def _files(root: Path, names: list[str]) -> tuple[Path, ...] | None:
