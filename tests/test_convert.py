@@ -190,3 +190,16 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("")
     with pytest.raises(InputError, match="notes is a file and no folder; choose another name"):
         store(frames(2), tmp_path / "notes" / "deep" / "out")
+
+
+def test_after_ctrl_c_nothing_is_there_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(path: Path, array: object) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    faces = write_ck48(tmp_path / "CK+48", frames(2), keep_names=True)
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr("nas.data.stored._save", interrupted)
+    result = CliRunner().invoke(app, ["data", "convert", str(faces), str(tmp_path / "there" / "out")])
+    assert result.exit_code == 130 and "interrupted: " in result.output and "is as it was before" in result.output
+    assert list((tmp_path / "there").iterdir()) == []

@@ -159,7 +159,7 @@ def test_parts_that_are_no_parts_are_not_used(root: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\n", "0 of 0 rows have no path"),
+        ("path,label\n", "no row below the names of its columns"),
         ("path,label\nfaces/0.png\nfaces/1.png\nfaces/2.png,a\n", r"2 of 3 rows .*first: line 2"),
         ("path,label,label\nfaces/0.png,a,b\n", "the column label is there more than once"),
         ("path,label\nfaces/0.png,a\nfaces/1.png,a\n", "only one class"),

@@ -142,8 +142,12 @@ def convert(
     """
     from nas.data.stored import store
 
-    dataset = _loaded(path, labels, image_size)
-    store(dataset, out, force=force)
+    try:
+        dataset = _loaded(path, labels, image_size)
+        store(dataset, out, force=force)
+    except KeyboardInterrupt as error:
+        typer.echo(f"interrupted: {out} is as it was before", err=True)
+        raise typer.Exit(130) from error
     typer.echo(f"{out}: {len(dataset)} images, {dataset.caption}. Use it with:  nas search --data {quote(str(out))}")
 
 

@@ -23,6 +23,7 @@ MAX_LOOKED_AT: Final = 4_000
 MAX_PAIRS: Final = 2_000_000
 _COMPONENTS: Final = 63
 _FIT_ON: Final = 4_000
+_OTHERS: Final = 20_000
 _BLOCK: Final = 2_048
 _SLACK: Final = 1e-4  # of float32 products of unit vectors
 _CHUNK_BYTES: Final = 64_000_000
@@ -125,8 +126,10 @@ def near_copies(
     if count > max_all:
         exact = exact[np.isin(exact, looked_at).any(axis=1)]
     distinct = np.unique(groups, return_index=True)[1]
-    queries = np.arange(len(distinct)) if count <= max_all else np.flatnonzero(np.isin(distinct, looked_at))
-    found, capped = _found(features(images, distinct), queries, similarity)
+    if count <= max_all:
+        found, capped = _found(features(images, distinct), np.arange(len(distinct)), similarity)
+    else:
+        found, capped = _found_of_some(images, distinct, np.flatnonzero(np.isin(distinct, looked_at)), similarity)
     pairs = np.concatenate([np.sort(distinct[found], axis=1), exact])
     return NearCopies(pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))], looked_at, groups, capped)
 
@@ -176,6 +179,24 @@ def _found(vectors: Features, queries: npt.NDArray[np.int64], similarity: float)
         if total > MAX_PAIRS:
             return np.concatenate(pairs)[:MAX_PAIRS], True
     return (np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)), False
+
+
+def _found_of_some(
+    images: npt.NDArray[np.uint8], distinct: npt.NDArray[np.int64], queries: npt.NDArray[np.int64], similarity: float
+) -> tuple[Pairs, bool]:
+    """The same of images ``distinct``, the vectors of a part of which are in memory at a time."""
+    asked = features(images, distinct[queries])
+    others = np.setdiff1d(np.arange(len(distinct)), queries)
+    found: list[Pairs] = []
+    for start in range(0, max(len(others), 1), _OTHERS):
+        part = others[start : start + _OTHERS]
+        vectors = np.concatenate([asked, features(images, distinct[part])])
+        pairs, capped = _found(vectors, np.arange(len(queries)), similarity)
+        found.append(np.sort(np.concatenate([queries, part])[pairs], axis=1))
+        if capped or sum(map(len, found)) > MAX_PAIRS:
+            return np.unique(np.concatenate(found), axis=0)[:MAX_PAIRS], True
+    # Pairs of two queries are met with every part.
+    return np.unique(np.concatenate(found), axis=0), False
 
 
 def _shortlists(

@@ -91,7 +91,7 @@ def leaks_of(dataset: Dataset, split: Split, copies: NearCopies | None = None) -
 
 
 def guard(dataset: Dataset, split: Split, *, allow: bool) -> float | None:
-    """Refuses a split by chance of data whose images come in near copies; costs a few seconds at most.
+    """Refuses a split by chance of data whose images come in near copies; reads every image twice at most.
 
     Sets of more than 10,000 images are judged by 2,000 of them, drawn by chance, each compared with all.
 

@@ -127,11 +127,12 @@ def _columns(file: Path, columns: Sequence[str]) -> tuple[dict[str, list[str]], 
             for name, value in row.items():
                 values[name].append(value)
     count = len(values["path"])
-    if 2 * len(damaged) > len(damaged) + count or not count:
-        where = f" (first: line {damaged[0]})" if damaged else ""
+    if not count and not damaged:
+        raise InputError(f"{file}: no row below the names of its columns: one row an image is needed")
+    if 2 * len(damaged) > len(damaged) + count:
         raise InputError(
             f"{file}: {len(damaged)} of {len(damaged) + count} rows have no path, no label or another number of values "
-            f"than the first line{where}: one row an image is needed"
+            f"than the first line (first: line {damaged[0]}): one row an image is needed"
         )
     counted = ((damaged, "without path or label, or cut short,"), (repeated, "that name an image once more"))
     warnings = [f"{len(them)} rows {what} are left out (first: line {them[0]})" for them, what in counted if them]
@@ -145,7 +146,9 @@ def _plain(folder: Path, path: str) -> str:
     """One spelling of ``./a.png`` and ``a.png``; of paths that Windows has written, too, where no file is called so."""
     if "\\" in path and not os.path.lexists(folder / path):
         path = path.replace("\\", "/")
-    return os.path.normpath(path) if "./" in path or "//" in path else path
+    if ".." in path or not ("./" in path or "//" in path):  # after a link, .. leads elsewhere than its text says
+        return path
+    return os.path.normpath(path)
 
 
 def _class_names(file: Path, labels: Sequence[str]) -> tuple[str, ...]:
