@@ -110,6 +110,9 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, changes: dict[str, Any], m
 def test_files_that_are_no_npz(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     path.write_bytes(b"")
+    with pytest.raises(InputError, match="the file is empty: copy it again"):
+        load_dataset(path)
+    path.write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match=r"not an \.npz file that can be read"):
         load_dataset(path)
     path.write_bytes(b"some text")
