@@ -34,6 +34,13 @@ def of_kind(value: object, name: str, *kinds: type) -> Any:
     return value
 
 
+def integer(value: object) -> int:
+    """``value``, which is a whole number and no truth value.  Raises TypeError otherwise."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not an integer")
+    return value
+
+
 def texts(data: object, name: str) -> tuple[str, ...]:
     """``data[name]``, a list of texts.  Raises DecodeError."""
     return tuple(of_kind(item, f"an item of {name}", str) for item in field(data, name, list))

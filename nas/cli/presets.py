@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,9 +45,7 @@ def show_space(name: Name) -> None:
     """Print a space's YAML, to copy and change."""
     from nas.space import load_space
 
-    path = resolve("search_spaces", name)
-    load_space(path)
-    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+    _show("search_spaces", name, load_space)
 
 
 @constraints.callback()
@@ -66,9 +66,7 @@ def show_constraints(name: Name) -> None:
     """Print a constraints file, to copy and change."""
     from nas.indicator import load_indicator
 
-    path = resolve("constraints", name)
-    load_indicator(path)
-    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+    _show("constraints", name, load_indicator)
 
 
 @labels.callback()
@@ -90,6 +88,11 @@ def show_labels(name: Name) -> None:
     """Print a label map, to copy and change."""
     from nas.data.labels import FOLDER, load_label_map
 
-    path = resolve(FOLDER, name)
-    load_label_map(path)
+    _show(FOLDER, name, load_label_map)
+
+
+def _show(folder: str, name: str, check: Callable[[Path], object]) -> None:
+    """Prints a preset or a file of its kind, once ``check`` has read it without an error."""
+    path = resolve(folder, name)
+    check(path)
     typer.echo(path.read_text(encoding="utf-8"), nl=False)

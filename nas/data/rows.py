@@ -9,7 +9,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-LARGE_BYTES: Final = 500_000_000
+from nas.data.gather import LARGE_BYTES
+
 PORTION_BYTES: Final = 128_000_000
 
 

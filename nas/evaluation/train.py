@@ -277,9 +277,12 @@ class Fitter:
             variable.assign(value)
         if self._recipe.class_weights == "balanced":
             self._class_weights.assign(balanced_weights(labels, int(labels.max()) + 1))
-        x = images if isinstance(images, Rows) else tf.constant(images)
         known = {} if extras is None else extras.arrays()
+        x: Any = images
+        y: Any = labels
         beside = {name: known[name] for name in self._taken}
+        if not isinstance(images, Rows):
+            x, y, beside = tf.constant(images), tf.constant(labels), _constants(beside)
         batch = min(self._recipe.batch, len(labels))
         loss, durations = float("nan"), []
         for epoch in range(done, epochs):
@@ -287,7 +290,7 @@ class Fitter:
             rng = np.random.default_rng([self._seed, fold, epoch])
             order = rng.permutation(len(labels))[: len(labels) // batch * batch].reshape(-1, batch).astype(np.int32)
             self._optimizer.learning_rate = learning_rate(self._recipe, epoch, epochs)
-            loss = self._one_epoch(x, labels, beside, order, int(rng.integers(2**31 - 1)))
+            loss = self._one_epoch(x, y, beside, order, int(rng.integers(2**31 - 1)))
             durations.append(time.perf_counter() - begin)
             after_epoch()
             if not np.isfinite(loss):
@@ -296,18 +299,13 @@ class Fitter:
         return loss
 
     def _one_epoch(
-        self,
-        images: Any,
-        labels: npt.NDArray[np.int64],
-        beside: Mapping[str, Any],
-        order: npt.NDArray[np.int32],
-        seed: int,
+        self, images: Any, labels: Any, beside: Mapping[str, Any], order: npt.NDArray[np.int32], seed: int
     ) -> float:
-        """Mean loss of an epoch; images that are not in memory are brought there a portion at a time."""
+        """Mean loss of an epoch, of tensors; images that are not in memory are brought there a portion at a time."""
         import tensorflow as tf
 
         if not isinstance(images, Rows):
-            return float(self._epoch(images, tf.constant(labels), order, seed, _constants(beside)))
+            return float(self._epoch(images, labels, order, seed, beside))
         total = 0.0
         for number, (chosen, local) in enumerate(images.portions(order)):
             mine = (seed + 7919 * number) % (2**31 - 1)  # else each portion would be augmented alike

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from nas.architecture import Architecture
-from nas.decoding import field
+from nas.decoding import field, integer
 from nas.errors import DecodeError, InputError
 from nas.graph import Graph, GraphBuilder
 
@@ -82,7 +82,7 @@ class Stage:
         names = rest[0] if rest else []
         if len(rest) > 1 or (rest and not names) or [t for t in TRAITS if t in names] != names:
             raise ValueError(f"traits {rest!r:.80} of a stage: a list of some of {', '.join(TRAITS)}, in this order")
-        return cls(_integer(width), tuple(_integer(i) for i in inner), *(trait in names for trait in TRAITS))
+        return cls(integer(width), tuple(integer(i) for i in inner), *(trait in names for trait in TRAITS))
 
 
 @dataclass(frozen=True)
@@ -151,15 +151,15 @@ class ResidualArchitecture(Architecture):
             wrong = ", ".join(sorted(set(data) ^ fields))
             raise DecodeError(f"residual architecture with missing or unknown fields: {wrong}")
         try:
-            height, width, channels = (_integer(v) for v in data["input_shape"])
+            height, width, channels = (integer(v) for v in data["input_shape"])
             stem_width, stem_stride = data["stem"]
             return cls(
                 input_shape=(height, width, channels),
-                classes=_integer(data["classes"]),
-                stem_width=_integer(stem_width),
-                stem_stride=_integer(stem_stride),
+                classes=integer(data["classes"]),
+                stem_width=integer(stem_width),
+                stem_stride=integer(stem_stride),
                 stages=tuple(Stage.from_genotype(stage) for stage in data["stages"]),
-                links=tuple(Link(*(_integer(v) for v in link)) for link in data["links"]),
+                links=tuple(Link(*(integer(v) for v in link)) for link in data["links"]),
                 norm=field(data, "norm", str),
                 bias=field(data, "bias", bool),
             )
@@ -169,12 +169,6 @@ class ResidualArchitecture(Architecture):
     def graph(self) -> Graph:
         """The operators, named by stage and block from 1."""
         return _Expansion(self).graph()
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not an integer")
-    return value
 
 
 class _Expansion:

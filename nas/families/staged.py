@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from nas.architecture import Architecture, Edit, EditKind
+from nas.decoding import integer
 from nas.errors import DecodeError, InputError
 
 Values = tuple[int, ...]
@@ -117,7 +118,7 @@ class StagedArchitecture(Architecture):
             wrong = ", ".join(sorted(set(data) ^ fields))
             raise DecodeError(f"{cls.family} architecture with missing or unknown fields: {wrong}")
         try:
-            height, width, channels = (_integer(v) for v in data["input_shape"])
+            height, width, channels = (integer(v) for v in data["input_shape"])
             stages = []
             for stage in data["stages"]:
                 own = {name: value for name, value in stage.items() if name != "blocks"}
@@ -125,7 +126,7 @@ class StagedArchitecture(Architecture):
                 stages.append(Stage(_values(cls.STAGE, own), blocks))
             return cls(
                 input_shape=(height, width, channels),
-                classes=_integer(data["classes"]),
+                classes=integer(data["classes"]),
                 network=_values(cls.NETWORK, data["network"]),
                 stages=tuple(stages),
             )
@@ -149,13 +150,7 @@ def _named(knobs: Knobs, values: Values) -> dict[str, int]:
 def _values(knobs: Knobs, data: Mapping[str, Any]) -> Values:
     if set(data) != set(knobs):
         raise ValueError(f"fields {', '.join(map(str, data))}; expected {', '.join(knobs)}")
-    return tuple(_integer(data[name]) for name in knobs)
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not an integer")
-    return value
+    return tuple(integer(data[name]) for name in knobs)
 
 
 @dataclass(frozen=True)
